@@ -1,0 +1,103 @@
+"""The agent, the part: Envoy's xDS endpoint, the module cache and its purge."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from sim.agent.cache import ModuleCache
+from sim.agent.convert import Converter
+from sim.agent.fetch import FetchOptions, module_fetcher
+from sim.agent.stream import ProxiedStream
+from sim.clock import Clock, SystemClock
+from sim.profiles import Profile
+from sim.trace import Trace
+from sim.xds import METHODS, SERVICE, Variant, serving
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """How the agent is set up. `listen` is `unix:/path` or `host:port`; `data_dir` holds the modules."""
+
+    profile: Profile
+    discovery_address: str
+    listen: str
+    data_dir: Path
+    fetch: FetchOptions = field(default_factory=FetchOptions)
+    module_expiry_s: float = 24 * 3600.0
+    purge_interval_s: float = 3600.0
+
+
+class Agent:
+    """The running part."""
+
+    def __init__(self, options: AgentOptions, cache: ModuleCache, trace: Trace) -> None:
+        self._options = options
+        self._trace = trace
+        self._ids = itertools.count(1)
+        self._handlers: set[asyncio.Task[Any]] = set()
+        self.cache = cache
+        self.converter = Converter(cache, options.profile.on_fetch_failure, trace)
+        self.address = options.listen
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        def handler(variant: Variant) -> grpc.RpcMethodHandler:
+            async def serve(_: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+                await self._serve(variant, context)
+
+            return grpc.stream_stream_rpc_method_handler(serve)
+
+        return grpc.method_handlers_generic_handler(
+            SERVICE, {METHODS[variant]: handler(variant) for variant in Variant}
+        )
+
+    async def _serve(self, variant: Variant, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers.add(task)
+        stream = ProxiedStream(next(self._ids), variant, self.converter, self._trace)
+        self._trace.emit("agent.stream_opened", stream=stream.id, variant=str(variant))
+        try:
+            await stream.run(context, self._options.discovery_address)
+        finally:
+            self._handlers.discard(task)
+            self._trace.emit("agent.stream_closed", node_id=stream.node_id or None, stream=stream.id)
+
+    async def drain(self) -> None:
+        """Cancel and await the streams that are still open."""
+        for task in tuple(self._handlers):
+            task.cancel()
+        await asyncio.gather(*self._handlers, return_exceptions=True)
+
+    async def purge_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.purge_interval_s)
+            self.purge()
+
+    def purge(self) -> None:
+        """Delete the modules that have expired, in use or not, as the real agent does."""
+        for path in self.cache.purge(self._options.module_expiry_s):
+            self._trace.emit("agent.purge", file=str(path))
+
+
+@asynccontextmanager
+async def agent(options: AgentOptions, trace: Trace, clock: Clock | None = None) -> AsyncIterator[Agent]:
+    """The agent, up while inside."""
+    options.data_dir.mkdir(parents=True, exist_ok=True)
+    async with module_fetcher(options.fetch) as fetcher:
+        cache = ModuleCache(options.data_dir, fetcher, clock or SystemClock())
+        part = Agent(options, cache, trace)
+        async with asyncio.TaskGroup() as tasks, serving(part.handlers(), options.listen, part.drain) as part.address:
+            purging = tasks.create_task(part.purge_for_ever(), name="agent-purge")
+            try:
+                yield part
+            finally:
+                purging.cancel()

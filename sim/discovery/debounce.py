@@ -1,0 +1,68 @@
+"""istiod's debounce: wait for quiet, but not for ever, and one push at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim.trace import Span, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class DebounceTimes:
+    """`PILOT_DEBOUNCE_AFTER` and `PILOT_DEBOUNCE_MAX`, in seconds."""
+
+    after_s: float = 0.1
+    max_s: float = 10.0
+
+
+class Debounce:
+    """Gathers changed kinds; calls `push` with them once nothing came for `after_s`, or after `max_s`.
+
+    Imitates istiod's `debounce` (pilot/pkg/xds/discovery.go). The timing is the event loop's.
+    """
+
+    def __init__(self, times: DebounceTimes, push: Callable[[frozenset[str]], None], trace: Trace) -> None:
+        self._times = times
+        self._push = push
+        self._trace = trace
+        self._kinds: set[str] = set()
+        self._events = 0
+        self._first_s = 0.0
+        self._span: Span | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def changed(self, kind: str) -> None:
+        """Note a change; the push follows."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if not self._events:
+            self._first_s = now
+            self._span = self._trace.span("discovery.debounce")
+        self._events += 1
+        self._kinds.add(kind)
+        if self._timer is not None:
+            self._timer.cancel()
+        due = min(now + self._times.after_s, self._first_s + self._times.max_s)
+        self._timer = loop.call_at(due, self._fire)
+
+    def _fire(self) -> None:
+        kinds, events, span = frozenset(self._kinds), self._events, self._span
+        self._kinds.clear()
+        self._events, self._span, self._timer = 0, None, None
+        if span is not None:
+            span.complete(changes=events, kinds=sorted(kinds))
+        self._push(kinds)
+
+    def flush(self) -> None:
+        """Push now what waits, if anything does."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._fire()
+
+    def close(self) -> None:
+        """Forget what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

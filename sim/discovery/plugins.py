@@ -1,0 +1,235 @@
+"""Istio WasmPlugins → the gateway's filters and extension configurations.
+
+Imitates istiod: pilot/pkg/model/extensions.go (URL, code source, environment, selection, order) and
+pilot/pkg/networking/core/extension (`config_discovery`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core.v3 import (
+    AggregatedConfigSource,
+    ApiVersion,
+    ConfigSource,
+    ExtensionConfigSource,
+)
+from envoy_data_plane.envoy.extensions.filters.http.composite.v3 import Composite
+from google.protobuf.any_pb2 import Any as ProtoAny
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.wrappers_pb2 import StringValue
+
+from sim.model import ECDS, HTTP_COMPOSITE, HTTP_WASM, NETWORK_WASM, TYPE_PREFIX, Node
+from sim.profiles import Profile
+from sim.proto_gen import envoy_extension_pb2 as envoy
+from sim.proto_gen import istio_extensions_pb2 as ext
+from sim.proto_gen import istio_type_pb2 as istio_type
+from sim.xds import Resource
+from sim.xds.packing import pack, pack_own
+
+ENV_PULL_POLICY = "ISTIO_META_WASM_IMAGE_PULL_POLICY"
+ENV_PULL_SECRET = "ISTIO_META_WASM_IMAGE_PULL_SECRET"
+ENV_RESOURCE_VERSION = "ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION"
+
+ROOT_NAMESPACE = "istio-system"
+_FETCH_TIMEOUT = timedelta(seconds=30)
+_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):")
+
+
+def normalise_url(url: str) -> str | None:
+    """The URL as Go's `url.Parse` and `String` leave it, `oci` where it has no scheme; None if it has no parse.
+
+    So `127.0.0.1:5000/p:1` has none (a first path segment with a colon), and the plugin vanishes without a word.
+    """
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in url) or url.startswith(":"):
+        return None
+    scheme = _SCHEME.match(url)
+    if scheme is not None:
+        return scheme["scheme"].lower() + url[scheme.end() - 1 :]
+    if ":" in url.split("/", 1)[0]:
+        return None
+    if url.startswith("/"):
+        return f"oci://{url}"
+    return f"oci://{url}" if url else "oci:"
+
+
+@dataclass(frozen=True, slots=True)
+class PullSecrets:
+    """Docker configurations by `namespace/name`, as JSON text; istiod reads them from Kubernetes."""
+
+    by_name: dict[str, str]
+
+    def get(self, namespace: str, name: str) -> str:
+        """The configuration, empty when there is no such secret, as istiod fills it in."""
+        return self.by_name.get(f"{namespace}/{name}", "")
+
+
+class Plugin:
+    """One WasmPlugin with all that is derived from it."""
+
+    def __init__(self, namespace: str, name: str, spec: ext.WasmPlugin, version: str, url: str) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.spec = spec
+        self.version = version
+        self.url = url
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    def selects(self, node: Node, port: int) -> bool:
+        """Whether the plugin applies to a gateway proxy's listener."""
+        if self.namespace not in (ROOT_NAMESPACE, node.namespace):
+            return False
+        wanted = self.spec.selector.match_labels
+        if any(node.labels.get(key) != value for key, value in wanted.items()):
+            return False
+        if not self.spec.match:
+            return True
+        return any(self._matches(selector, port) for selector in self.spec.match)
+
+    @staticmethod
+    def _matches(selector: ext.WasmPlugin.TrafficSelector, port: int) -> bool:
+        # For a gateway the workload counts as the client (istio.io, WorkloadMode).
+        if selector.mode == istio_type.SERVER:
+            return False
+        return not selector.ports or any(p.number == port for p in selector.ports)
+
+    @property
+    def fails_open(self) -> bool:
+        return bool(self.spec.fail_strategy == ext.FAIL_OPEN)
+
+    def is_network(self, profile: Profile) -> bool:
+        return profile.network_plugins and self.spec.type == ext.NETWORK
+
+    def extension_name(self, profile: Profile) -> str:
+        return profile.extension_name.format(namespace=self.namespace, name=self.name)
+
+    def order(self) -> tuple[int, int, str]:
+        """Within a phase: by descending priority, without one last, then by name and namespace."""
+        if self.spec.HasField("priority"):
+            return (0, -self.spec.priority.value, f"{self.name}.{self.namespace}")
+        return (1, 0, f"{self.name}.{self.namespace}")
+
+    def config_source(self, profile: Profile) -> ExtensionConfigSource:
+        """The filter's `config_discovery`: nothing of the plugin itself."""
+        rule = profile.config_discovery
+        type_urls = [TYPE_PREFIX + name for name in rule.type_urls]
+        if self.is_network(profile):
+            type_urls = [name.replace(".filters.http.", ".filters.network.") for name in type_urls]
+        source = ExtensionConfigSource(
+            config_source=ConfigSource(
+                ads=AggregatedConfigSource(),
+                initial_fetch_timeout=timedelta(0),
+                resource_api_version=ApiVersion.V3,
+            ),
+            type_urls=type_urls,
+        )
+        if rule.default_config == "always" or (rule.default_config == "fail_open" and self.fails_open):
+            source.default_config = pack(Composite())
+            source.type_urls.append(HTTP_COMPOSITE)
+            source.apply_default_config_without_warming = rule.apply_default_config_without_warming
+        return source
+
+    def extension(self, profile: Profile, secrets: PullSecrets) -> Resource:
+        """The TypedExtensionConfig that ECDS serves, its code still remote."""
+        config = envoy.PluginConfig(
+            name=f"{self.namespace}.{self.name}",
+            root_id=self.spec.plugin_name,
+            vm_config=self._vm_config(secrets),
+            configuration=self._configuration(),
+        )
+        if profile.failure_field == "fail_open":
+            config.fail_open = self.fails_open
+        else:
+            config.failure_policy = {
+                ext.FAIL_OPEN: envoy.FAIL_OPEN,
+                ext.FAIL_RELOAD: envoy.FAIL_RELOAD,
+            }.get(self.spec.fail_strategy, envoy.FAIL_CLOSED)
+        name = self.extension_name(profile)
+        wasm = pack_own(NETWORK_WASM if self.is_network(profile) else HTTP_WASM, envoy.Wasm(config=config))
+        extension = envoy.TypedExtensionConfig(name=name, typed_config=wasm)
+        return Resource(name, ECDS, extension.SerializeToString())
+
+    def _vm_config(self, secrets: PullSecrets) -> envoy.VmConfig:
+        variables: dict[str, str] = {}
+        if self.spec.image_pull_secret:
+            variables[ENV_PULL_SECRET] = secrets.get(self.namespace, self.spec.image_pull_secret)
+        if self.spec.image_pull_policy != ext.UNSPECIFIED_POLICY:
+            variables[ENV_PULL_POLICY] = ext.PullPolicy.Name(self.spec.image_pull_policy)
+        variables[ENV_RESOURCE_VERSION] = self.version
+        host_keys = []
+        for variable in self.spec.vm_config.env:
+            if variable.value_from == ext.HOST:
+                host_keys.append(variable.name)
+            else:
+                variables[variable.name] = variable.value
+        return envoy.VmConfig(
+            runtime="envoy.wasm.runtime.v8",
+            code=self._code(),
+            environment_variables=envoy.EnvironmentVariables(key_values=variables, host_env_keys=host_keys),
+        )
+
+    def _code(self) -> envoy.AsyncDataSource:
+        if self.url.startswith("file:"):
+            return envoy.AsyncDataSource(local=envoy.DataSource(filename=self.url.removeprefix("file://")))
+        return envoy.AsyncDataSource(
+            remote=envoy.RemoteDataSource(
+                http_uri=envoy.HttpUri(uri=self.url, cluster="_", timeout=_FETCH_TIMEOUT),
+                sha256=self.spec.sha256,
+            )
+        )
+
+    def _configuration(self) -> ProtoAny:
+        if not self.spec.HasField("plugin_config"):
+            return ProtoAny()
+        text = json.dumps(
+            _go_numbers(MessageToDict(self.spec.plugin_config)),
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
+        )
+        return ProtoAny(
+            type_url=TYPE_PREFIX + "google.protobuf.StringValue", value=StringValue(value=text).SerializeToString()
+        )
+
+
+def _go_numbers(value: object) -> object:
+    """A Struct knows only doubles; Go writes 1.0 as 1."""
+    if isinstance(value, dict):
+        return {key: _go_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_go_numbers(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return int(value)
+    return value
+
+
+def plugins_for(
+    plugins: Iterable[Plugin],
+    profile: Profile,
+    node: Node,
+    port: int,
+    phases: Sequence[str],
+    *,
+    network: bool,
+) -> list[Plugin]:
+    """The plugins of a listener that stand in a slot of these phases, in the order of the chain."""
+    chosen: list[Plugin] = []
+    for phase in phases:
+        chosen += sorted(
+            (
+                plugin
+                for plugin in plugins
+                if ext.PluginPhase.Name(plugin.spec.phase) == phase
+                and plugin.is_network(profile) == network
+                and plugin.selects(node, port)
+            ),
+            key=Plugin.order,
+        )
+    return chosen

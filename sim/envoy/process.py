@@ -1,0 +1,207 @@
+"""The Envoy process: started from a bootstrap, its log drained all the time, stopped, never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.envoy.admin import Admin, admin
+from sim.envoy.binary import EnvoyBinary
+from sim.envoy.bootstrap import BootstrapOptions, bootstrap
+from sim.envoy.log import COMPONENT_LEVELS, LOG_FORMAT, LogLine, parse_line
+from sim.errors import EnvironmentProblem, PartDied
+from sim.trace import Trace
+
+_STOP_S = 5.0
+_TAIL_LINES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyOptions:
+    """How Envoy is run. `directory` gets the bootstrap and `envoy.log`."""
+
+    binary: EnvoyBinary
+    bootstrap: BootstrapOptions
+    directory: Path
+    workers: int = 2
+    start_timeout_s: float = 20.0
+
+
+class Envoy:
+    """A running Envoy. `died` resolves, with the error, when it ends although nobody asked it to."""
+
+    def __init__(self, options: EnvoyOptions, process: asyncio.subprocess.Process, trace: Trace) -> None:
+        self._options = options
+        self._process = process
+        self._trace = trace
+        self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        self._worker_by_thread: dict[int, int] = {}
+        self.died: asyncio.Future[PartDied] = asyncio.get_running_loop().create_future()
+        self.stopping = False
+        #: Nanoseconds to take from the wall clock to get CLOCK_MONOTONIC.
+        self.wall_offset_ns = wall_offset_ns()
+        self.admin: Admin
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log_tail(self) -> str:
+        """The last lines of the log."""
+        return "\n".join(self._tail)
+
+    async def read_log(self) -> None:
+        """Copy the log to `envoy.log` and into the trace until Envoy ends; then tell, unless it was asked to."""
+        assert self._process.stderr is not None
+        with (self._options.directory / "envoy.log").open("w", encoding="utf-8") as file:
+            while raw := await self._read_line(self._process.stderr):
+                text = raw.decode(errors="replace").rstrip("\n")
+                line = parse_line(text)
+                shown = text if line is None else str(line)
+                file.write(shown + "\n")
+                file.flush()
+                self._tail.append(shown)
+                if line is not None:
+                    self._trace_line(line)
+        code = await self._process.wait()
+        if not self.stopping and not self.died.done():
+            self.died.set_result(PartDied("envoy", f"exit status {code}", log_tail=self.log_tail))
+
+    @staticmethod
+    async def _read_line(stream: asyncio.StreamReader) -> bytes:
+        try:
+            return await stream.readuntil(b"\n")
+        except asyncio.IncompleteReadError as error:
+            return error.partial
+        except asyncio.LimitOverrunError as error:
+            return await stream.readexactly(error.consumed)
+
+    def _trace_line(self, line: LogLine) -> None:
+        t_ns = line.wall_ns - self.wall_offset_ns
+        if line.base_created:
+            self._trace.emit("envoy.compile", t_ns=t_ns, active_vms=line.active_vms)
+        elif line.thread_local_created:
+            worker = self._worker_of(line.thread)
+            if worker is not None:
+                self._trace.emit("envoy.worker_ready", t_ns=t_ns, worker=worker, active_vms=line.active_vms)
+        elif line.component == "wasm" and line.level in ("warning", "error", "critical", "info"):
+            self._trace.emit(
+                "envoy.log", t_ns=t_ns, level=line.level, worker=self._worker_of(line.thread), text=line.text
+            )
+        elif line.level in ("warning", "error", "critical"):
+            self._trace.emit("envoy.log", t_ns=t_ns, level=line.level, component=line.component, text=line.text)
+
+    def _worker_of(self, thread: int) -> int | None:
+        """The worker's number by its thread's name, `wrk:worker_0`; None for the main thread."""
+        if thread == self.pid:
+            return None
+        if thread not in self._worker_by_thread:
+            try:
+                name = Path(f"/proc/{self.pid}/task/{thread}/comm").read_text(encoding="utf-8").strip()
+            except OSError:
+                return None
+            if not name.startswith("wrk:worker_"):
+                return None
+            self._worker_by_thread[thread] = int(name.removeprefix("wrk:worker_"))
+        return self._worker_by_thread[thread]
+
+
+def wall_offset_ns() -> int:
+    """How far the wall clock is ahead of CLOCK_MONOTONIC, read between two looks at the latter."""
+    best = None
+    for _ in range(5):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        if best is None or after - before < best[0]:
+            best = (after - before, wall - (before + after) // 2)
+    assert best is not None
+    return best[1]
+
+
+@asynccontextmanager
+async def envoy(options: EnvoyOptions, trace: Trace) -> AsyncIterator[Envoy]:
+    """Envoy, started and answering at its admin port; stopped and reaped when left."""
+    directory = options.directory
+    config = directory / "bootstrap.json"
+    config.write_text(json.dumps(bootstrap(options.bootstrap), indent=1), encoding="utf-8")
+    admin_file = directory / "admin-address"
+    admin_file.unlink(missing_ok=True)
+    arguments = [
+        "-c", str(config),
+        "--concurrency", str(options.workers),
+        "--disable-hot-restart",
+        "--drain-time-s", "45",
+        "--drain-strategy", "immediate",
+        "--admin-address-path", str(admin_file),
+        "--log-format", LOG_FORMAT,
+        "--component-log-level", COMPONENT_LEVELS,
+        "--log-level", "info",
+    ]  # fmt: skip
+    with trace.span("envoy.start", version=options.binary.version, workers=options.workers):
+        try:
+            process = await asyncio.create_subprocess_exec(
+                options.binary.path,
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                limit=1 << 20,
+                # A terminal's Ctrl-C is for us alone; we stop Envoy ourselves.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EnvironmentProblem(f"{options.binary.path} can't be started: {error.strerror}") from error
+    running = Envoy(options, process, trace)
+    reader = asyncio.create_task(running.read_log(), name="envoy-log")
+    try:
+        address = await _admin_address(running, admin_file, options.start_timeout_s)
+        async with admin(address) as running.admin:
+            yield running
+    finally:
+        running.stopping = True
+        await _stop(process)
+        await reader
+        trace.emit("envoy.stop", exit_status=process.returncode)
+
+
+async def _admin_address(running: Envoy, file: Path, timeout_s: float) -> str:
+    """Envoy writes the file once its admin port is bound."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if running.died.done():
+            raise running.died.result()
+        if address := _content(file):
+            return address
+        if time.monotonic() > deadline:
+            raise PartDied("envoy", f"no admin port after {timeout_s:g} s", log_tail=running.log_tail)
+        await asyncio.sleep(0.01)
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

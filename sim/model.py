@@ -1,0 +1,70 @@
+"""Nouns that every part shares: xDS type URLs, the MCP kinds, a node's identity, durations."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+TYPE_PREFIX = "type.googleapis.com/"
+
+CDS = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
+EDS = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LDS = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
+RDS = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
+ECDS = TYPE_PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+
+SHORT_NAMES = {CDS: "CDS", EDS: "EDS", LDS: "LDS", RDS: "RDS", ECDS: "ECDS"}
+
+HTTP_WASM = TYPE_PREFIX + "envoy.extensions.filters.http.wasm.v3.Wasm"
+NETWORK_WASM = TYPE_PREFIX + "envoy.extensions.filters.network.wasm.v3.Wasm"
+HTTP_RBAC = TYPE_PREFIX + "envoy.extensions.filters.http.rbac.v3.RBAC"
+NETWORK_RBAC = TYPE_PREFIX + "envoy.extensions.filters.network.rbac.v3.RBAC"
+HTTP_COMPOSITE = TYPE_PREFIX + "envoy.extensions.filters.http.composite.v3.Composite"
+
+SYSTEM_NAMESPACE = "higress-system"
+
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def short_name(type_url: str) -> str:
+    """`LDS` for the listener's type URL; the last word of any other."""
+    return SHORT_NAMES.get(type_url, type_url.rsplit(".", 1)[-1].rsplit("/", 1)[-1])
+
+
+def parse_duration_s(text: str) -> float:
+    """Seconds from `100ms`, `5s`, `1m30s`, `24h`.
+
+    Raises ValueError for anything else, a bare number included: a duration carries its unit.
+    """
+    total, position = 0.0, 0
+    for match in _DURATION.finditer(text):
+        if match.start() != position:
+            break
+        total += float(match["number"]) * _SECONDS[match["unit"]]
+        position = match.end()
+    if not text or position != len(text):
+        raise ValueError(f"{text!r} is not a duration; write a number and a unit, such as 100ms, 5s or 1m30s")
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An Envoy node as Istio names it: `router~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local`."""
+
+    id: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def namespace(self) -> str:
+        """The proxy's configuration namespace, the empty string where the ID is not Istio's."""
+        parts = self.id.split("~")
+        return parts[2].rpartition(".")[2] if len(parts) == 4 else ""
+
+
+def gateway_node(name: str = "gateway-1") -> Node:
+    """The identity of the gateway proxy of a run."""
+    return Node(
+        id=f"router~127.0.0.1~{name}.{SYSTEM_NAMESPACE}~{SYSTEM_NAMESPACE}.svc.cluster.local",
+        labels={"higress": f"{SYSTEM_NAMESPACE}-higress-gateway"},
+    )

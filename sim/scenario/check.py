@@ -1,0 +1,255 @@
+"""What a scenario means, followed step by step without running anything: which objects and images there are when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from sim.errors import InvalidInput, Location, SimError
+from sim.manifests import WASM_PLUGIN, Document, Manifest, load_manifests
+from sim.oci import parse_reference
+from sim.profiles import Profile, load_profile, profile_names
+from sim.scenario.changes import bumped, edited, image_url
+from sim.scenario.expect import CompiledExpectation, check_version_rule, compile_expectation
+from sim.scenario.images import ImageProblem, ResolvedImage, resolve_image
+from sim.scenario.problems import InvalidScenario, near_file, suggestion
+from sim.scenario.schema import AnyImage, Apply, Bump, Delete, Edit, Push, Scenario, Step, Wait, as_written
+
+PARTS = ("core", "discovery", "agent", "envoy", "registry", "traffic", "run")
+
+_EVENT = re.compile(r"[a-z]+\.[a-z_*?]+")
+
+Path_ = tuple[str | int, ...]
+
+T = TypeVar("T")
+
+
+class Check:
+    """`run` fills `problems`, and the rest as far as it is right."""
+
+    def __init__(self, scenario: Scenario, folder: Path, document: Document) -> None:
+        self.problems: list[InvalidInput] = []
+        self.profile: Profile | None = None
+        self.images: list[ResolvedImage] = []
+        self.pushes: dict[int, ResolvedImage] = {}
+        self.manifests: dict[int, tuple[Manifest, ...]] = {}
+        self.expectations: list[CompiledExpectation] = []
+        self._scenario = scenario
+        self._folder = folder
+        self._document = document
+        #: The references that the registry has so far, and what to call each.
+        self._pushed: dict[str, Location] = {}
+        #: Whether an image could not be resolved, so that its absence is no second problem.
+        self._images_in_doubt = False
+        self._applied: dict[str, Manifest] = {}
+        self._ever_applied: dict[str, None] = {}
+        self._manifests_in_doubt = False
+        self._steps: dict[type[Step], Callable[..., None]] = {
+            Apply: self._apply,
+            Bump: self._bump,
+            Edit: self._edit,
+            Delete: self._delete,
+            Push: self._push,
+            Wait: self._wait,
+        }
+
+    def run(self) -> None:
+        spec = self._scenario.spec
+        self._check_profile()
+        for index, entry in enumerate(spec.images):
+            resolved = self._image(entry, ("spec", "images", index))
+            if resolved is not None:
+                self.images.append(resolved)
+        for name, traffic in spec.traffic.items():
+            if traffic.version_by is not None:
+                where = self._document.where("spec", "traffic", name, "version_by")
+                self._attempt(partial(check_version_rule, traffic.version_by, where), where)
+        for index, step in enumerate(spec.steps):
+            carry_out = self._steps.get(type(step))
+            if carry_out is not None:
+                carry_out(step, index, self._step_path(step, index))
+        for index, text in enumerate(spec.expect):
+            where = self._document.where("spec", "expect", index)
+            compiled = partial(compile_expectation, text, where, traffic=tuple(spec.traffic))
+            made = self._attempt(compiled, where)
+            if made is not None:
+                self.expectations.append(made)
+
+    def _check_profile(self) -> None:
+        spec = self._scenario.spec
+        where = self._document.where("spec", "profile")
+        name = spec.profile
+        is_path = "/" in name or name.endswith((".yaml", ".yml"))
+        if not is_path and name not in profile_names():
+            known = f"profiles are {', '.join(profile_names())}, or a path to your own .yaml file"
+            self._problem(f"there is no profile {name!r}", suggestion(name, profile_names(), known), where)
+            return
+        if is_path and not (self._folder / name).is_file():
+            near = near_file(self._folder / name)
+            hint = f"did you mean {near}? " if near else ""
+            self._problem(f"there is no profile {name}", f"{hint}relative paths start at {self._folder}", where)
+            return
+        profile = self._attempt(lambda: load_profile(str(self._folder / name) if is_path else name), where)
+        self.profile = profile
+        if profile is None:
+            return
+        for index, bug in enumerate(spec.fixed):
+            at = self._document.where("spec", "fixed", index)
+            if bug not in profile.bugs:
+                known = f"the bugs of {profile.name} are {', '.join(profile.bugs) or 'none'}"
+                self._problem(
+                    f"the profile {profile.name} has no bug {bug!r}", suggestion(bug, profile.bugs, known), at
+                )
+            elif bug in spec.fixed[:index]:
+                self._problem(f"{bug!r} is listed twice", "remove one of the two", at)
+
+    def _image(self, entry: AnyImage, path: Path_) -> ResolvedImage | None:
+        where = self._document.where(*path)
+        try:
+            resolved = resolve_image(entry, self._folder)
+        except ImageProblem as error:
+            self._problem(error.message, error.hint, self._document.where(*path, error.key))
+            self._images_in_doubt = True
+            return None
+        reference = str(resolved.reference)
+        first = self._pushed.get(reference)
+        if first is not None and path[1] == "images":
+            self._problem(
+                f"two images have the reference {resolved.written}, the first in line {first.line}",
+                "give one of them another tag, or push the second by a step when the tag is to move",
+                where,
+            )
+            return None
+        self._pushed[reference] = where
+        return resolved
+
+    def _apply(self, step: Apply, index: int, path: Path_) -> None:
+        where = self._document.where(*path)
+        file = self._folder / step.file
+        if not file.exists():
+            near = near_file(file)
+            hint = f"did you mean {near}? " if near else ""
+            self._problem(f"there is no manifest {step.file}", f"{hint}relative paths start at {self._folder}", where)
+            self._manifests_in_doubt = True
+            return
+        manifests = self._attempt(lambda: load_manifests(file), where)
+        if manifests is None:
+            self._manifests_in_doubt = True
+            return
+        if not manifests:
+            self._problem(f"there is no object in {step.file}", "write a WasmPlugin there", where)
+        self.manifests[index] = tuple(manifests)
+        for manifest in manifests:
+            if manifest.kind == WASM_PLUGIN:
+                self._put(manifest, missing=step.missing, where=where, told=f"{step.file} names")
+
+    def _bump(self, step: Bump, index: int, path: Path_) -> None:
+        where = self._document.where(*path, "tag" if step.tag is not None else "image")
+        old = self._plugin(step.plugin, (*path, "plugin"))
+        if old is None:
+            return
+        new = self._attempt(lambda: bumped(old, tag=step.tag, image=step.image), where)
+        if new is not None:
+            self.manifests[index] = (new,)
+            self._put(new, missing=step.missing, where=where, told="the bump is to")
+
+    def _edit(self, step: Edit, index: int, path: Path_) -> None:
+        where = self._document.where(*path, "patch")
+        old = self._plugin(step.plugin, (*path, "plugin"))
+        if old is None:
+            return
+        new = self._attempt(lambda: edited(old, step.patch), where, own_place=False)
+        if new is not None:
+            self.manifests[index] = (new,)
+            self._put(new, missing=step.missing, where=where, told="the patched object names")
+
+    def _delete(self, step: Delete, index: int, path: Path_) -> None:
+        if self._plugin(step.plugin, path) is not None:
+            del self._applied[step.plugin]
+
+    def _push(self, step: Push, index: int, path: Path_) -> None:
+        resolved = self._image(step.image, path)
+        if resolved is not None:
+            self.pushes[index] = resolved
+
+    def _wait(self, step: Wait, index: int, path: Path_) -> None:
+        if step.event is not None:
+            self._check_event(step.event, self._document.where(*path, "event"))
+        target = step.target
+        if target is None or target in self._ever_applied or self._manifests_in_doubt:
+            return
+        key = step.condition or "plugin"
+        self._unknown_plugin(target, self._ever_applied, self._document.where(*path, key))
+
+    def _check_event(self, event: str, where: Location) -> None:
+        part = event.partition(".")[0]
+        if _EVENT.fullmatch(event) is None or part not in PARTS:
+            self._problem(
+                f"{event!r} is not the name of an event",
+                suggestion(
+                    part, PARTS, f"write part.operation, such as agent.fetch or envoy.*; parts are {', '.join(PARTS)}"
+                ),
+                where,
+            )
+
+    def _plugin(self, key: str, path: Path_) -> Manifest | None:
+        found = self._applied.get(key)
+        if found is None and not self._manifests_in_doubt:
+            where = self._document.where(*path)
+            if key in self._ever_applied:
+                self._problem(f"{key} was deleted by an earlier step", "apply it again before this step", where)
+            else:
+                self._unknown_plugin(key, self._applied, where)
+        return found
+
+    def _unknown_plugin(self, key: str, known: Iterable[str], where: Location) -> None:
+        names = list(known)
+        applied = f"applied so far: {', '.join(names)}" if names else "no earlier step applies a WasmPlugin"
+        self._problem(f"no earlier step applies the plugin {key}", suggestion(key, names, applied), where)
+
+    def _put(self, manifest: Manifest, *, missing: bool, where: Location, told: str) -> None:
+        self._applied[manifest.key] = manifest
+        self._ever_applied[manifest.key] = None
+        url = image_url(manifest)
+        if url is None:
+            return
+        try:
+            reference = parse_reference(url)
+        except InvalidInput as error:
+            if not missing:
+                self._problem(error.message, error.hint, where)
+            return
+        if self._images_in_doubt or reference.digest is not None:
+            return
+        there = str(reference) in self._pushed
+        if there and missing:
+            self._problem(
+                f"missing: true, but the registry has {url} by then", "remove missing: true, or name another tag", where
+            )
+        elif not there and not missing:
+            names = [text for text in self._pushed if text.rpartition(":")[0] == reference.name] or list(self._pushed)
+            has = f"by then it has {', '.join(names)}" if names else "by then it is empty"
+            add = "add the image to spec.images, or write missing: true where that is the point"
+            self._problem(f"{told} {url}, which the registry does not have", f"{has}; {add}", where)
+
+    def _step_path(self, step: Step, index: int) -> Path_:
+        return ("spec", "steps", index, next(iter(as_written(step))))
+
+    def _problem(self, message: str, hint: str | None, where: Location) -> None:
+        self.problems.append(InvalidInput(message, where=where, hint=hint))
+
+    def _attempt(self, action: Callable[[], T], where: Location, *, own_place: bool = True) -> T | None:
+        """The action's outcome; None, and a problem, where it raises. `own_place`: the error may know better."""
+        try:
+            return action()
+        except InvalidScenario as error:
+            self.problems.extend(error.problems)
+        except InvalidInput as error:
+            place = error.where if own_place and error.where is not None else where
+            self.problems.append(InvalidInput(error.message, where=place, hint=error.hint))
+        except SimError as error:
+            self.problems.append(InvalidInput(error.message, where=where, hint=error.hint))
+        return None

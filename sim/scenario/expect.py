@@ -1,0 +1,144 @@
+"""Expectations: CEL over `result.json`, and the rules by which traffic tells one version from another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from sim.errors import InvalidInput, Location
+from sim.scenario.result import Expectation, Result
+
+_WORDS = {"and": "&&", "or": "||", "not": "!", "=": "==", "is": "==", "None": "null", "True": "true", "False": "false"}
+
+#: Fields of the result that are only known once the expectations are.
+_LATER = ("outcome", "expectations", "directory")
+
+
+class Response(BaseModel):
+    """What a `version_by` rule looks at."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+class VersionContext(BaseModel):
+    """The names that a `version_by` rule knows."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledExpectation:
+    """An expression that was found to be CEL over the fields of `result.json`."""
+
+    that: str
+    where: Location
+    _tree: Any = field(repr=False, compare=False)
+
+    def evaluate(self, context: Mapping[str, Any]) -> Expectation:
+        """Hold the expression against `Result.to_json()`; never raises.
+
+        `actual` has the value of every path that the expression names and that there is; one into each item of a list
+        for the macros: `rollouts.all(r, r.acked)` tells `rollouts[0].acked`, `rollouts[1].acked`. What can't be
+        evaluated, or is neither true nor false, has not passed, and `error` says why.
+        """
+        from sim.scenario import cel
+        from sim.scenario.paths import actual_values
+
+        variables = {name: cel.to_cel(value) for name, value in context.items()}
+        passed, error = False, None
+        try:
+            value = cel.evaluate(self._tree, self.that, variables)
+        except cel.Untrue as problem:
+            error = str(problem.args[0])
+        else:
+            if cel.kind_of(value) == "boolean":
+                passed = bool(value)
+            else:
+                error = f"it gives {cel.article(value)}, neither true nor false; compare it with something"
+        with cel.deep_recursion():
+            actual = actual_values(self._tree, self.that, context, variables)
+        return Expectation(
+            that=self.that,
+            passed=passed,
+            actual=actual,
+            where=f"{self.where.file}:{self.where.line}" if self.where.line is not None else self.where.file,
+            error=error,
+        )
+
+
+def compile_expectation(text: str, where: Location, *, traffic: tuple[str, ...] | None = None) -> CompiledExpectation:
+    """Read an expectation. `traffic` are the names that the scenario has under `traffic`; None: any may be used.
+
+    Raises InvalidInput, at `where`, for what is not CEL, and for a name or function that does not exist.
+    """
+    return CompiledExpectation(text, where, _compiled(text, where, Result, traffic))
+
+
+def check_version_rule(rule: str, where: Location) -> None:
+    """Raises InvalidInput, at `where`, for a `version_by` rule that is not CEL over `response`."""
+    _compiled(rule, where, VersionContext, None)
+
+
+def evaluate_version(rule: str, status: int, headers: Mapping[str, str], body: str | bytes) -> str | None:
+    """The version that a response is by, according to a `version_by` rule; None for no plugin's.
+
+    A header that is not there is null; a rule that stumbles over that tells nothing, so the version is None too.
+    Raises InvalidInput for a rule that gives anything but a string or null.
+    """
+    from sim.scenario import cel
+
+    response = {
+        "status": status,
+        "headers": cel.Nullable({name.lower(): value for name, value in headers.items()}),
+        "body": body.decode(errors="replace") if isinstance(body, bytes) else body,
+    }
+    try:
+        value = cel.evaluate(_version_tree(rule), rule, {"response": cel.to_cel(response)})
+    except cel.Untrue:
+        return None
+    if value is None or isinstance(value, str):
+        return None if value is None else str(value)
+    raise InvalidInput(
+        f"version_by gives {cel.article(value)} ({cel.show(value)}), not a version: {rule}",
+        hint='let it give a string or null, for instance response.headers["x-request-block-version"]',
+    )
+
+
+@lru_cache(maxsize=64)
+def _version_tree(rule: str) -> Any:
+    return _compiled(rule, Location("version_by"), VersionContext, None)
+
+
+def _compiled(text: str, where: Location, names: type[BaseModel], traffic: tuple[str, ...] | None) -> Any:
+    from sim.scenario import cel
+    from sim.scenario.paths import unknown_names
+
+    try:
+        tree = cel.parse(text)
+        with cel.deep_recursion():
+            unknown = unknown_names(tree, text, names, traffic, without=_LATER if names is Result else ())
+    except cel.SyntaxProblem as problem:
+        if problem.column is None:
+            message = f"this is not CEL: {problem.found or 'it breaks off at its end'}"
+        else:
+            message = f"this is not CEL: unexpected {problem.found!r} at character {problem.column}"
+        raise InvalidInput(f"{message}: {text}", where=where, hint=_syntax_hint(text, problem.found)) from problem
+    for message, hint in unknown:
+        raise InvalidInput(message, where=where, hint=hint)
+    return tree
+
+
+def _syntax_hint(text: str, found: str) -> str:
+    if found in _WORDS:
+        return f"CEL writes {_WORDS[found]} for {found}"
+    if not found and text.count("(") > text.count(")"):
+        return "a ) is missing"
+    if "-" in found or (found and "-" in text and "traffic." in text):
+        return "a name in a path has letters, digits and '_' only; for others write path[\"the-name\"]"
+    return "write it like traffic.users.failed == 0 or rollouts[1].effective_ms < 1000"

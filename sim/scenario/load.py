@@ -1,0 +1,195 @@
+"""From a scenario file to everything that a run needs, all of it checked before anything starts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from sim.errors import InvalidInput, Location
+from sim.manifests import Document, Manifest, read_documents
+from sim.manifests.scalars import resolve
+from sim.profiles import Profile
+from sim.scenario.expect import CompiledExpectation
+from sim.scenario.images import ResolvedImage
+from sim.scenario.problems import InvalidScenario, explain, near_file
+from sim.scenario.schema import API_VERSION, KIND, Scenario, as_written
+
+SCENARIO_FILE = "scenario.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedScenario:
+    """A scenario that can be run. Steps are known by their index in `scenario.spec.steps`."""
+
+    scenario: Scenario
+    #: The file itself, also where a folder was named.
+    path: Path
+    profile: Profile
+    #: What is in the registry when the run begins.
+    images: tuple[ResolvedImage, ...]
+    #: What the `push` steps push.
+    pushes: dict[int, ResolvedImage]
+    #: The objects that each `apply`, `bump` and `edit` step puts in force, in order.
+    manifests: dict[int, tuple[Manifest, ...]]
+    expectations: tuple[CompiledExpectation, ...]
+    _document: Document = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.scenario.metadata.name
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return self.path.parent
+
+    def where(self, *path: str | int) -> Location:
+        """The file and line of a key, such as `where("spec", "steps", 2, "bump")`."""
+        return self._document.where(*path)
+
+    def where_step(self, index: int) -> Location:
+        """The file and line of a step."""
+        return self.where("spec", "steps", index)
+
+    def resolved_yaml(self) -> str:
+        """The scenario with every default filled in; file paths and manifests stay as they were written."""
+        spec = self.scenario.spec
+        data = self.scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
+        data["spec"]["images"] = [image.as_written() for image in self.images]
+        data["spec"]["steps"] = [as_written(step) for step in spec.steps]
+        stream = io.StringIO()
+        yaml = YAML()
+        yaml.default_flow_style = False
+        yaml.width = 4096
+        yaml.dump(_quoted(data), stream)
+        return stream.getvalue()
+
+
+def load_scenario(path: Path) -> LoadedScenario:
+    """Read and check a scenario: a .yaml file, or a folder with a scenario.yaml in it.
+
+    Raises InvalidScenario, with everything that is wrong, each with file, line, key and a hint.
+    """
+    from sim.scenario.check import Check
+
+    document = _document(_file(path))
+    try:
+        scenario = Scenario.model_validate(document.data)
+    except ValidationError as error:
+        raise InvalidScenario(explain(error, document)) from error
+    check = Check(scenario, Path(document.file).parent, document)
+    check.run()
+    if check.problems:
+        raise InvalidScenario(check.problems)
+    assert check.profile is not None
+    return LoadedScenario(
+        scenario=scenario,
+        path=Path(document.file),
+        profile=check.profile,
+        images=tuple(check.images),
+        pushes=check.pushes,
+        manifests=check.manifests,
+        expectations=tuple(check.expectations),
+        _document=document,
+    )
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        if (path / SCENARIO_FILE).is_file():
+            return path / SCENARIO_FILE
+        others = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".yaml", ".yml"))
+        hint = (
+            f"name a file: {', '.join(str(path / name) for name in others)}"
+            if others
+            else f"put a {SCENARIO_FILE} there"
+        )
+        raise _refused(path, f"there is no {SCENARIO_FILE} in this folder", hint)
+    if not path.exists():
+        near = near_file(path)
+        hint = f"did you mean {path.parent / near}?" if near else "name a scenario's .yaml file, or its folder"
+        raise _refused(path, "there is no such scenario", hint)
+    return path
+
+
+def _document(file: Path) -> Document:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refused(file, f"can't be read: {error}", "name a UTF-8 YAML file") from error
+    try:
+        documents = read_documents(text, str(file))
+    except InvalidInput as error:
+        raise InvalidScenario([error]) from error
+    begin = f"begin with apiVersion: {API_VERSION} and kind: {KIND}"
+    if not documents:
+        raise _refused(file, "the file is empty", begin)
+    if len(documents) > 1:
+        second = documents[1].where()
+        raise InvalidScenario(
+            [InvalidInput("a second document begins here", where=second, hint="keep one scenario in each file")]
+        )
+    document = documents[0]
+    if not isinstance(document.data, dict):
+        raise InvalidScenario([InvalidInput("a scenario is a mapping", where=document.where(), hint=begin)])
+    halves = [
+        InvalidInput(
+            "there is half a character in the text (a \\ud800 … \\udfff escape)",
+            where=document.where(*path),
+            hint="write the character itself",
+        )
+        for path in _with_surrogates(document.data)
+    ]
+    if halves:
+        raise InvalidScenario(halves)
+    kind = document.data.get("kind")
+    if isinstance(kind, str) and kind != KIND and str(document.data.get("apiVersion")) != API_VERSION:
+        raise InvalidScenario(
+            [
+                InvalidInput(
+                    f"this is a {kind}, not a scenario",
+                    where=document.where("kind"),
+                    hint=f"{begin}, and name this file in a step apply",
+                )
+            ]
+        )
+    return document
+
+
+def _with_surrogates(data: Any, here: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of keys and texts that can't be written as UTF-8."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from _with_surrogates(key, here)
+            yield from _with_surrogates(value, (*here, key))
+    elif isinstance(data, list):
+        for index, item in enumerate(data):
+            yield from _with_surrogates(item, (*here, index))
+    elif isinstance(data, str) and any("\ud800" <= character <= "\udfff" for character in data):
+        yield here
+
+
+def _refused(path: Path, message: str, hint: str) -> InvalidScenario:
+    return InvalidScenario([InvalidInput(message, where=Location(str(path)), hint=hint)])
+
+
+def _quoted(value: Any) -> Any:
+    """Mark the strings that would be read back as something else when written bare."""
+    if isinstance(value, dict):
+        return {_quoted(key): _quoted(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_quoted(item) for item in value]
+    if isinstance(value, str):
+        try:
+            plain = resolve(value) == value and value not in ("<<", "=") and "\n" not in value
+        except ValueError:
+            plain = False
+        return value if plain else str.__new__(DoubleQuotedScalarString, value)
+    return value

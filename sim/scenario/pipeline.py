@@ -1,0 +1,164 @@
+"""The parts of a run, put together: registry, Core, Discovery, agent, Envoy, upstream first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sim.agent import Agent, AgentOptions, FetchOptions, agent
+from sim.core import CoreOptions
+from sim.core.mcp import Core, core
+from sim.discovery import DebounceTimes, Discovery, DiscoveryOptions, discovery
+from sim.envoy import BootstrapOptions, Envoy, EnvoyBinary, EnvoyOptions, envoy, reserved_port
+from sim.errors import EnvironmentProblem
+from sim.model import LDS, gateway_node
+from sim.oci import Registry
+from sim.profiles import Profile
+from sim.trace import Trace
+from sim.traffic.echo import Echo
+
+_READY_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """What a pipeline is made of. `hosts` are the registries' names that the embedded one answers for."""
+
+    profile: Profile
+    envoy: EnvoyBinary
+    directory: Path
+    workers: int = 2
+    gateway_port: int = 0
+    debounce: DebounceTimes = field(default_factory=DebounceTimes)
+    hosts: frozenset[str] = frozenset()
+    allowed_registries: frozenset[str] = frozenset()
+    echo_upstream: bool = False
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """The parts, running."""
+
+    options: PipelineOptions
+    trace: Trace
+    gateway_port: int
+    upstream_port: int
+    registry: Registry
+    core: Core
+    discovery: Discovery
+    agent: Agent
+    envoy: Envoy
+    #: The agent's module files.
+    data_dir: Path
+
+
+@asynccontextmanager
+async def pipeline(options: PipelineOptions, trace: Trace) -> AsyncIterator[Pipeline]:
+    """Every part up and Envoy's gateway listener open; all gone when left."""
+    async with AsyncExitStack() as stack:
+        # Sockets and modules live in a short path of their own: a Unix socket's may have 107 bytes.
+        state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecdsim-")))
+        gateway_port = stack.enter_context(reserved_port(options.gateway_port))
+        responder_port = stack.enter_context(reserved_port())
+        upstream_port = responder_port
+        if options.echo_upstream:
+            upstream_port = (await stack.enter_async_context(Echo())).port
+        registry = await stack.enter_async_context(Registry(state / "registry", trace))
+        core_part = await stack.enter_async_context(
+            core(CoreOptions(gateway_port=gateway_port, upstream=("127.0.0.1", upstream_port)), trace)
+        )
+        discovery_part = await stack.enter_async_context(
+            discovery(
+                DiscoveryOptions(profile=options.profile, mcp_address=core_part.address, debounce=options.debounce),
+                trace,
+            )
+        )
+        agent_part = await stack.enter_async_context(
+            agent(
+                AgentOptions(
+                    profile=options.profile,
+                    discovery_address=discovery_part.address,
+                    listen=f"unix:{state}/xds.sock",
+                    data_dir=state / "modules",
+                    fetch=FetchOptions(
+                        mirrors=dict.fromkeys(options.hosts, registry.address),
+                        allowed_registries=options.allowed_registries | {registry.address},
+                    ),
+                ),
+                trace,
+            )
+        )
+        envoy_part = await stack.enter_async_context(
+            envoy(
+                EnvoyOptions(
+                    binary=options.envoy,
+                    bootstrap=BootstrapOptions(
+                        node=gateway_node(),
+                        xds_address=agent_part.address,
+                        delta=options.profile.xds_variant == "delta",
+                        upstream_port=responder_port,
+                    ),
+                    directory=options.directory,
+                    workers=options.workers,
+                ),
+                trace,
+            )
+        )
+        await gateway_ready(envoy_part, gateway_port, trace)
+        # What was imported and set up stays: without this the collector goes through all of it in the middle of a
+        # rollout, and stops the parts for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
+        stack.callback(gc.unfreeze)
+        yield Pipeline(
+            options=options,
+            trace=trace,
+            gateway_port=gateway_port,
+            upstream_port=upstream_port,
+            registry=registry,
+            core=core_part,
+            discovery=discovery_part,
+            agent=agent_part,
+            envoy=envoy_part,
+            data_dir=state / "modules",
+        )
+
+
+async def gateway_ready(running: Envoy, port: int, trace: Trace) -> None:
+    """Envoy has taken its listener and accepts connections there."""
+    acked = asyncio.create_task(trace.wait_for(lambda e: e.event == "envoy.ack" and e.type_url == LDS))
+    try:
+        async with asyncio.timeout(_READY_S):
+            either: set[asyncio.Future[Any]] = {acked, running.died}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if running.died.done():
+                raise running.died.result()
+            # Envoy has no event to tell that its workers listen; it has to be asked.
+            while not (await running.admin.listener_ready(f"0.0.0.0_{port}") and await _accepts(port)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise EnvironmentProblem(
+            f"the gateway's listener on port {port} did not come up within {_READY_S:g} s",
+            hint=f"the end of Envoy's log:\n{running.log_tail}",
+        ) from None
+    finally:
+        acked.cancel()
+        await asyncio.gather(acked, return_exceptions=True)
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

@@ -1,0 +1,207 @@
+"""Rollouts: what the trace and the traffic say of each change, as `result.json` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sim.scenario.follow import Trail, changes, follow
+from sim.scenario.result import STAGES, Rollout, Stages, WorkerSwitch
+from sim.trace import Event
+from sim.traffic.load import Load
+from sim.traffic.samples import Attribute
+from sim.traffic.summary import rollout_view
+
+Change = Literal["add", "image", "config", "remove", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """How traffic tells the versions of plugins apart.
+
+    `versions` maps an image's URL to the version that its responses carry; an image that does not exist, to None.
+    `by_plugin` reads a plugin's version from a response; a plugin that is not in it can't be told apart. `headers`
+    names the response header that it reads, where it is one.
+    """
+
+    versions: Mapping[str, str | None]
+    by_plugin: Mapping[str, Attribute]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Subject:
+    """One change with what came before it."""
+
+    trail: Trail
+    change: Change
+    before: Event | None
+    #: The version that traffic shows when the change is in force; meaningless if it is not `attributable`.
+    version: str | None
+    attributable: bool
+
+
+def subjects(events: Sequence[Event], attribution: Attribution) -> list[Subject]:
+    """Every change of every plugin, in the order of the manifests' application."""
+    last: dict[str, Event] = {}
+    last_version: dict[str, str | None] = {}
+    made = []
+    for apply in changes(events):
+        plugin = apply.plugin or ""
+        before = last.get(plugin)
+        trail = follow(events, apply)
+        change = _change(apply, before, trail)
+        readable = plugin in attribution.by_plugin
+        gone = change == "remove" or trail.replace is not None
+        known = gone or (apply.image is not None and apply.image in attribution.versions)
+        version = None if gone or apply.image is None else attribution.versions.get(apply.image)
+        previous = last_version.get(plugin)
+        # A conversion that failed, or a refusal, leaves the old version in force: there is nothing to wait for.
+        held_back = trail.nacked or (trail.convert is not None and trail.convert.span == "failed")
+        attributable = readable and known and not held_back and (version != previous or before is None)
+        if not held_back:
+            last_version[plugin] = version
+        made.append(Subject(trail, change, before, version, attributable))
+        if change == "remove":
+            del last[plugin]
+        else:
+            last[plugin] = apply
+    return made
+
+
+def _change(apply: Event, before: Event | None, trail: Trail) -> Change:
+    if apply.data.get("change") == "deleted" or _disabled(trail):
+        return "remove"
+    if before is None:
+        return "add"
+    if before.image != apply.image:
+        return "image"
+    return "config"
+
+
+def _disabled(trail: Trail) -> bool:
+    return trail.convert is not None and trail.convert.data.get("outcome") == "disabled"
+
+
+def rollouts(
+    events: Sequence[Event],
+    loads: Sequence[Load],
+    attribution: Attribution,
+    workers: int,
+    listener_updates: Mapping[int, int],
+) -> list[Rollout]:
+    """Every rollout of a run. `listener_updates`: by an apply's position, how often the listener changed since."""
+    found = subjects(events, attribution)
+    return [_rollout(subject, events, loads, attribution, workers, listener_updates) for subject in found]
+
+
+def _rollout(
+    subject: Subject,
+    events: Sequence[Event],
+    loads: Sequence[Load],
+    attribution: Attribution,
+    workers: int,
+    listener_updates: Mapping[int, int],
+) -> Rollout:
+    trail = subject.trail
+    start_ns = trail.apply.t_ns
+    until_ns = events[trail.end].t_ns if trail.end < len(events) else None
+    first_ns, settled_ns = _seen(subject, loads, attribution, until_ns)
+    stages = _stages(trail, first_ns)
+    error = next(
+        (
+            str(e.data["error"])
+            for e in (trail.convert, trail.replace, trail.fetch, trail.verdict)
+            if e is not None and e.data.get("error")
+        ),
+        None,
+    )
+    replacement = trail.replace.data.get("replacement") if trail.replace is not None else None
+    return Rollout(
+        plugin=trail.plugin,
+        change=subject.change,
+        from_=subject.before.image if subject.before is not None else None,
+        to=None if subject.change == "remove" else trail.apply.image,
+        stages_ms=stages,
+        effective_ms=_ms(first_ns - start_ns) if first_ns is not None else None,
+        settled_ms=_ms(settled_ns - start_ns) if settled_ns is not None else None,
+        workers=[
+            WorkerSwitch(
+                worker=worker,
+                ready_ms=_ms(trail.workers[worker].t_ns - start_ns) if worker in trail.workers else None,
+            )
+            for worker in range(workers)
+        ],
+        acked=trail.acked,
+        nacked=trail.nacked,
+        error=error,
+        replaced_by=replacement if replacement in ("allow_all", "deny_all") else None,
+        cached=_cached(trail),
+        listener_updates=listener_updates.get(trail.apply.seq),
+    )
+
+
+def _cached(trail: Trail) -> bool | None:
+    if trail.rewrite is None:
+        return None
+    return trail.fetch is None or bool(trail.fetch.data.get("known"))
+
+
+def _seen(
+    subject: Subject, loads: Sequence[Load], attribution: Attribution, until_ns: int | None
+) -> tuple[int | None, int | None]:
+    """When traffic saw the change first, and from when on it saw nothing else; over all loads that saw it."""
+    if not subject.attributable:
+        return None, None
+    attribute = attribution.by_plugin[subject.trail.plugin]
+    views = [
+        rollout_view(load.samples, subject.version, subject.trail.apply.t_ns, until_ns, attribute) for load in loads
+    ]
+    firsts = [first for first, _ in views if first is not None]
+    if not firsts:
+        return None, None
+    settled = [settled for first, settled in views if first is not None]
+    return min(firsts), max(s for s in settled if s is not None) if all(s is not None for s in settled) else None
+
+
+def _stages(trail: Trail, first_ns: int | None) -> Stages:
+    """The time between one boundary and the next. A stage without a boundary did not happen, or is not known."""
+    loaded = min((e.t_ns for e in trail.workers.values()), default=None)
+    if loaded is None and trail.acked and trail.replace is None and trail.verdict is not None:
+        # No new VM: only the configuration changed, and Envoy's acknowledgement is all there is to see.
+        loaded = trail.verdict.t_ns
+    boundaries: dict[str, int | None] = {
+        "convert": _t(trail.convert),
+        "mcp": _t(trail.received),
+        "debounce": _t(trail.debounce),
+        "push": _t(trail.intercept),
+        "fetch": _t(trail.fetch),
+        "unpack": _t(trail.unpack),
+        "rewrite": _t(trail.rewrite),
+        "deliver": _t(trail.deliver),
+        "load": loaded,
+        "first_response": first_ns,
+    }
+    values: dict[str, float] = {}
+    at_ns = trail.apply.t_ns
+    for stage in STAGES:
+        boundary = boundaries[stage]
+        if boundary is None:
+            continue
+        # A line of Envoy's log and a response are stamped by other processes: a worker may have answered before
+        # another one's line, so a boundary never lies before the last, and none after the first response.
+        if first_ns is not None:
+            boundary = min(boundary, first_ns)
+        boundary = max(boundary, at_ns)
+        values[stage] = _ms(boundary - at_ns)
+        at_ns = boundary
+    return Stages(**values)
+
+
+def _t(event: Event | None) -> int | None:
+    return event.t_ns if event is not None else None
+
+
+def _ms(duration_ns: int) -> float:
+    return round(duration_ns / 1e6, 3)

@@ -1,0 +1,332 @@
+"""The runner: a scenario becomes a run directory. The only place that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Protocol
+
+from sim.discovery import DebounceTimes
+from sim.envoy import Envoy, EnvoyBinary, find_envoy, probe_envoy
+from sim.errors import EnvironmentProblem, Location, PartDied, SimError, StepFailed
+from sim.oci import push
+from sim.profiles import Profile, load_profile
+from sim.scenario.load import LoadedScenario
+from sim.scenario.pipeline import Pipeline, PipelineOptions, pipeline
+from sim.scenario.result import Environment, ErrorReport, Outcome, Result
+from sim.scenario.result import Traffic as TrafficResult
+from sim.scenario.rollouts import Attribution, rollouts
+from sim.scenario.schema import Step, Traffic, as_written
+from sim.scenario.steps import Stage, StepRunner, listener_count
+from sim.scenario.versions import attribution, version_rule
+from sim.trace import Trace, written
+from sim.traffic.load import Load, LoadSpec
+from sim.traffic.samples import Attribute
+from sim.traffic.summary import summarise
+
+_TICK_S = 0.25
+
+
+class Watcher(Protocol):
+    """Who shows a run while it goes on. Called synchronously, so it must not dawdle. Steps count from 1."""
+
+    def on_step(self, index: int, total: int, text: str) -> None: ...
+    def on_traffic(self, name: str, rate_per_s: float, by_version: dict[str, int], failed: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line adds to a scenario."""
+
+    runs_dir: Path = Path("runs")
+    envoy: str | None = None
+    profile: str | None = None
+    fixed: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known of a run, whatever became of it."""
+
+    loaded: LoadedScenario
+    profile: Profile
+    directory: Path
+    trace: Trace
+    attribution: Attribution
+    started_ns: int
+    binary: EnvoyBinary | None = None
+    loads: dict[str, Load] = field(default_factory=dict)
+    listener_counts: list[tuple[int, int]] = field(default_factory=list)
+    listener_total: int | None = None
+    failure: ErrorReport | None = None
+    outcome: Outcome = "passed"
+
+
+async def run_scenario(
+    loaded: LoadedScenario, options: RunOptions, trace: Trace | None = None, watcher: Watcher | None = None
+) -> Result:
+    """Carry a scenario out and give its result, which also lies in the run directory with everything else.
+
+    Never raises for what happens in a run: an error is an outcome. What prevents a run from beginning (no Envoy, a
+    run directory that can't be made) is raised as EnvironmentProblem or InvalidInput.
+    """
+    profile = load_profile(options.profile) if options.profile is not None else loaded.profile
+    binary = await probe_envoy(find_envoy(options.envoy))
+    directory = make_run_directory(options.runs_dir, loaded.scenario.metadata.name)
+    trace = trace or Trace()
+    run = _Run(
+        loaded=loaded,
+        profile=profile,
+        directory=directory,
+        trace=trace,
+        attribution=attribution(loaded),
+        started_ns=time.monotonic_ns(),
+        binary=binary,
+    )
+    with _disk_errors():
+        (directory / "scenario.yaml").write_text(loaded.resolved_yaml(), encoding="utf-8")
+    interrupted = False
+    try:
+        with _disk_errors():
+            async with written(trace, directory):
+                await _carry_out(run, watcher)
+    except asyncio.CancelledError:
+        interrupted = True
+        run.outcome, run.failure = "error", ErrorReport(message="interrupted")
+        raise
+    except (SimError, OSError, ExceptionGroup) as raised:
+        _fail(run, _cause(raised, directory))
+    finally:
+        result = _result(run, evaluate=not interrupted)
+        _write_json(directory / "result.json", result.to_json())
+    return result
+
+
+def make_run_directory(parent: Path, name: str) -> Path:
+    """`<name>-<UTC time>`, never one that exists: two runs may begin in the same instant."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    with _disk_errors():
+        parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1000):
+            suffix = f"-{attempt + 1}" if attempt else ""
+            directory = parent / f"{name}-{stamp}{suffix}"
+            try:
+                directory.mkdir()
+            except FileExistsError:
+                continue
+            return directory
+    raise EnvironmentProblem(f"no run directory could be made in {parent}", hint="choose another with --runs-dir")
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"can't write the run directory: {error}", hint="free some space, or choose another place with --runs-dir"
+        ) from error
+
+
+async def _carry_out(run: _Run, watcher: Watcher | None) -> None:
+    loaded = run.loaded
+    spec = loaded.scenario.spec
+    debounce = DebounceTimes()
+    options = PipelineOptions(
+        profile=run.profile,
+        envoy=run.binary or await probe_envoy(find_envoy()),
+        directory=run.directory,
+        workers=spec.gateway.workers,
+        gateway_port=spec.gateway.port or 0,
+        debounce=DebounceTimes(
+            after_s=debounce.after_s if spec.debounce.after_s is None else spec.debounce.after_s,
+            max_s=debounce.max_s if spec.debounce.max_s is None else spec.debounce.max_s,
+        ),
+        hosts=frozenset(i.reference.registry for i in (*loaded.images, *loaded.pushes.values())),
+        echo_upstream=spec.upstream == "echo",
+    )
+    run.trace.emit("run.started", scenario=loaded.scenario.metadata.name, profile=run.profile.name)
+    async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(pipeline(options, run.trace))
+        watching = [tasks.create_task(_until_dead(parts.envoy), name="watch-envoy")]
+        stack.callback(lambda: [task.cancel() for task in watching])
+        for image in loaded.images:
+            with run.trace.span("registry.push", image=image.written, format=image.format):
+                await push(await asyncio.to_thread(image.build), image.reference, parts.registry.address)
+        for name, traffic in spec.traffic.items():
+            load = Load(load_spec(name, traffic, run.attribution), "127.0.0.1", parts.gateway_port, run.trace)
+            run.loads[name] = await stack.enter_async_context(load)
+            watching.append(tasks.create_task(load.watch(), name=f"watch-{name}"))
+        if watcher is not None and run.loads:
+            watching.append(tasks.create_task(_tell_traffic(run.loads, watcher), name="tell-traffic"))
+        await _steps(run, parts, watcher)
+        await _keep_evidence(run, parts)
+
+
+async def _steps(run: _Run, parts: Pipeline, watcher: Watcher | None) -> None:
+    stage = Stage(parts, run.loads, run.attribution, listener_counts=run.listener_counts)
+    runner = StepRunner(stage)
+    steps = run.loaded.scenario.spec.steps
+    for index, step in enumerate(steps):
+        where = run.loaded.where_step(index)
+        text = describe(step)
+        if watcher is not None:
+            watcher.on_step(index + 1, len(steps), text)
+        try:
+            with run.trace.span("run.step", index=index, step=text, where=str(where)):
+                await runner.carry_out(step, where, run.loaded.manifests.get(index, ()), run.loaded.pushes.get(index))
+        except StepFailed as error:
+            # The rest of the steps would act on a state that is not there; what was measured is still reported.
+            run.outcome = "failed"
+            run.failure = ErrorReport(
+                message=f"step {index + 1} ({text}): {error.message}", where=str(error.where or where), hint=error.hint
+            )
+            return
+
+
+async def _keep_evidence(run: _Run, parts: Pipeline) -> None:
+    run.listener_total = await listener_count(parts)
+    dump = await parts.envoy.admin.config_dump("?include_eds")
+    _write_json(run.directory / "config_dump.json", dump)
+
+
+async def _until_dead(running: Envoy) -> None:
+    raise await running.died
+
+
+async def _tell_traffic(loads: Mapping[str, Load], watcher: Watcher) -> None:
+    """Every quarter of a second: the rate and the versions since the last time."""
+    positions = dict.fromkeys(loads, 0)
+    failed = dict.fromkeys(loads, 0)
+    while True:
+        await asyncio.sleep(_TICK_S)
+        for name, load in loads.items():
+            fresh = load.samples[positions[name] :]
+            positions[name] += len(fresh)
+            by_version: dict[str, int] = {}
+            for sample in fresh:
+                failed[name] += sample.failed
+                if sample.status is not None:
+                    key = sample.version or "none"
+                    by_version[key] = by_version.get(key, 0) + 1
+            watcher.on_traffic(name, len(fresh) / _TICK_S, by_version, failed[name])
+
+
+def load_spec(name: str, traffic: Traffic, how: Attribution) -> LoadSpec:
+    """The probe's orders for one kind of traffic."""
+    attribute, header = _main_attribute(traffic, how)
+    return LoadSpec(
+        name=name,
+        rate_per_s=traffic.rate_per_s,
+        connections=traffic.connections,
+        method=traffic.method,
+        path=traffic.path,
+        headers=traffic.headers,
+        authority=traffic.host,
+        body=traffic.body,
+        timeout_ms=round(traffic.timeout_s * 1000),
+        fail_status=tuple(str(status) for status in traffic.fail_status),
+        version_header=header,
+        attribute=attribute,
+    )
+
+
+def _main_attribute(traffic: Traffic, how: Attribution) -> tuple[Attribute | None, str | None]:
+    if traffic.version_by is not None:
+        return version_rule(traffic.version_by), None
+    return next(iter(how.by_plugin.values()), None), next(iter(how.headers.values()), None)
+
+
+def describe(step: Step) -> str:
+    """The step as one line, much as it was written: `bump plugin=higress-system/request-block tag=2.0.0`."""
+    ((kind, fields),) = as_written(step).items()
+    given = [(key, value) for key, value in fields.items() if value not in (None, False, {}, "")]
+    if len(given) == 1 and not isinstance(given[0][1], dict):
+        return f"{kind} {given[0][1]}"
+    words = [f"{key}={json.dumps(v, ensure_ascii=False) if isinstance(v, dict) else v}" for key, v in given]
+    return " ".join([kind, *words])
+
+
+def _fail(run: _Run, error: SimError) -> None:
+    run.outcome = "error"
+    part = error.part if isinstance(error, PartDied) else None
+    tail = error.log_tail if isinstance(error, PartDied) else None
+    where: Location | None = getattr(error, "where", None)
+    run.failure = ErrorReport(
+        message=error.message,
+        part=part,
+        where=str(where) if where is not None else None,
+        log_tail=tail or None,
+        hint=error.hint,
+    )
+
+
+def _cause(raised: Exception, directory: Path) -> SimError:
+    """The error to report of several: a part's death explains whatever failed around it. Bugs are raised again."""
+    leaves = list(_leaves(raised))
+    for kind in (PartDied, SimError):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    for leaf in leaves:
+        if isinstance(leaf, OSError):
+            return EnvironmentProblem(f"{directory}: {leaf}", hint="is the disk full?")
+    raise raised
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _result(run: _Run, *, evaluate: bool) -> Result:
+    spec = run.loaded.scenario.spec
+    updates: dict[int, int] = {}
+    total = run.listener_total
+    for position, (seq, count) in enumerate(run.listener_counts):
+        following = [c for s, c in run.listener_counts[position + 1 :] if s > seq]
+        until = following[0] if following else total
+        if until is not None:
+            updates[seq] = until - count
+    result = Result(
+        scenario=run.loaded.scenario.metadata.name,
+        profile=run.profile.name,
+        outcome=run.outcome,
+        error=run.failure,
+        environment=Environment(
+            ecdsim=package_version("ecdsim"),
+            envoy=run.binary.version if run.binary is not None else None,
+            python=platform.python_version(),
+            workers=spec.gateway.workers,
+        ),
+        rollouts=rollouts(run.trace.events, list(run.loads.values()), run.attribution, spec.gateway.workers, updates),
+        traffic={name: _traffic(load) for name, load in run.loads.items()},
+        duration_ms=round((time.monotonic_ns() - run.started_ns) / 1e6, 1),
+        directory=str(run.directory),
+    )
+    if evaluate and run.outcome != "error":
+        context = result.to_json()
+        result.expectations = [expectation.evaluate(context) for expectation in run.loaded.expectations]
+        if any(not e.passed for e in result.expectations):
+            result.outcome = "failed"
+    return result
+
+
+def _traffic(load: Load) -> TrafficResult:
+    known = TrafficResult.model_fields.keys()
+    return TrafficResult.model_validate({key: value for key, value in summarise(load).items() if key in known})
+
+
+def _write_json(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,240 @@
+"""A scenario file as typed data; `scenario_schema()` is its JSON Schema, for editors. Loading is `load.py`'s."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from sim.model import parse_duration_s
+from sim.profiles import DEFAULT_PROFILE
+from sim.scenario.quantities import (
+    LABEL,
+    RESERVED_NAMES,
+    TRAFFIC_NAME,
+    Duration,
+    Method,
+    PositiveDuration,
+    Rate,
+    Text,
+    UrlPath,
+    parse_rate_per_s,
+)
+from sim.scenario.step_kinds import (
+    DEFAULT_REPOSITORY,
+    STEPS,
+    WAIT_CONDITIONS,
+    Answer,
+    AnyImage,
+    AnyStep,
+    Apply,
+    Bump,
+    BundledImage,
+    Delete,
+    Edit,
+    FileImage,
+    Push,
+    Request,
+    Sleep,
+    Step,
+    Strict,
+    Wait,
+    WaitCondition,
+    as_written,
+    step_kinds,
+)
+
+__all__ = [
+    "API_VERSION",
+    "DEFAULT_REPOSITORY",
+    "KIND",
+    "STEPS",
+    "WAIT_CONDITIONS",
+    "Answer",
+    "AnyImage",
+    "AnyStep",
+    "Apply",
+    "Bump",
+    "BundledImage",
+    "Debounce",
+    "Delete",
+    "Edit",
+    "FileImage",
+    "Gateway",
+    "LocalizedText",
+    "Metadata",
+    "Push",
+    "Request",
+    "Scenario",
+    "Sleep",
+    "Spec",
+    "Step",
+    "Traffic",
+    "Wait",
+    "WaitCondition",
+    "as_written",
+    "scenario_schema",
+    "step_kinds",
+]
+
+API_VERSION = "ecdsim/v1"
+KIND = "Scenario"
+
+
+class LocalizedText(Strict):
+    """The same text in English and Chinese."""
+
+    en: Text = Field(description="English")
+    zh: Text | None = Field(default=None, description="中文")
+
+
+class Metadata(Strict):
+    """What the scenario is called and what it teaches."""
+
+    name: Annotated[str, StringConstraints(pattern=rf"^{LABEL}$")] = Field(
+        description="Small letters, digits and '-' (RFC 1123); the run directory begins with it"
+    )
+    title: LocalizedText = Field(description="One line, for lists and reports")
+    notes: LocalizedText | None = Field(default=None, description="What to look at, and why it is so")
+
+
+class Gateway(Strict):
+    """The Envoy that is the gateway."""
+
+    workers: int = Field(default=2, ge=1, le=64, description="Envoy's worker threads (--concurrency)")
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="The port it listens on; a free one unless told otherwise"
+    )
+
+
+class Debounce(Strict):
+    """How Discovery gathers changes before it pushes."""
+
+    after: Duration | None = Field(default=None, description="So much quiet is waited for (istiod: 100ms)")
+    max: Duration | None = Field(default=None, description="But at most so long (istiod: 10s)")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if (
+            self.after is not None
+            and self.max is not None
+            and parse_duration_s(self.max) < parse_duration_s(self.after)
+        ):
+            raise PydanticCustomError("order", "max is shorter than after; make max the longer of the two")
+        return self
+
+    @property
+    def after_s(self) -> float | None:
+        return None if self.after is None else parse_duration_s(self.after)
+
+    @property
+    def max_s(self) -> float | None:
+        return None if self.max is None else parse_duration_s(self.max)
+
+
+class Traffic(Strict):
+    """Requests at a steady rate over connections that stay open for the whole run."""
+
+    rate: Rate = Field(default="100/s", description="Requests a second, over all connections")
+    connections: int = Field(default=4, ge=1, le=10_000, description="Connections that are kept open")
+    path: UrlPath = Field(default="/", description="Path and query")
+    method: Method = Field(default="GET", description="The HTTP method")
+    host: Text | None = Field(default=None, description="The Host header; the gateway's address unless told otherwise")
+    headers: dict[str, str] = Field(default_factory=dict, description="Further request headers")
+    body: str = Field(default="", description="The request's body")
+    timeout: PositiveDuration = Field(default="5s", description="A request without an answer by then has failed")
+    fail_status: list[int | str] = Field(
+        default=["5xx"],
+        description='Statuses that count as failed: codes, and classes such as "5xx"',
+    )
+    version_by: Text | None = Field(
+        default=None,
+        description="CEL over `response` (status, headers, body): the plugin's version that answered, or null. "
+        "Unless told otherwise the version header of the bundled plugin",
+        examples=['response.headers["x-request-block-version"]', 'response.status == 403 ? "2.0.0" : "1.0.0"'],
+    )
+
+    @model_validator(mode="after")
+    def _statuses(self) -> Self:
+        for status in self.fail_status:
+            text = str(status).lower()
+            known = text in ("1xx", "2xx", "3xx", "4xx", "5xx") or (text.isdecimal() and 100 <= int(text) <= 599)
+            if not known:
+                raise PydanticCustomError(
+                    "fail_status",
+                    "fail_status has {status}, which is no HTTP status;"
+                    ' write a code such as 429 or a class such as "5xx"',
+                    {"status": repr(status)},
+                )
+        return self
+
+    @property
+    def rate_per_s(self) -> float:
+        return parse_rate_per_s(self.rate)
+
+    @property
+    def timeout_s(self) -> float:
+        return parse_duration_s(self.timeout)
+
+
+class Spec(Strict):
+    """What is run, what is done to it, and what must come out."""
+
+    profile: Text = Field(
+        default=DEFAULT_PROFILE,
+        description="Which real system is reproduced: a bundled profile, or the path of one's own",
+        examples=["higress", "higress-1.19", "istio-1.27"],
+    )
+    fixed: list[Text] = Field(default_factory=list, description="Known bugs of the profile that are switched off")
+    gateway: Gateway = Field(default_factory=Gateway, description="The Envoy that is the gateway")
+    debounce: Debounce = Field(default_factory=Debounce, description="How Discovery gathers changes")
+    upstream: Literal["responder", "echo"] = Field(
+        default="responder",
+        description="Who answers behind the gateway: Envoy itself, or a process that tells what arrived",
+    )
+    images: list[AnyImage] = Field(
+        default_factory=list, description="Images that are in the registry when the run begins"
+    )
+    traffic: dict[str, Traffic] = Field(
+        default_factory=dict, description="Traffic by name, which is also its name in expectations"
+    )
+    steps: list[AnyStep] = Field(min_length=1, description="What is done, in order")
+    expect: list[Text] = Field(
+        default_factory=list,
+        description="CEL over result.json; each must be true",
+        examples=[["traffic.users.failed == 0", "rollouts[1].effective_ms < 1000"]],
+    )
+
+    @model_validator(mode="after")
+    def _traffic_names(self) -> Self:
+        for name in self.traffic:
+            if name in RESERVED_NAMES:
+                raise PydanticCustomError(
+                    "traffic_name",
+                    "{name} is a word of CEL and can't be the name of traffic; take another, such as users",
+                    {"name": repr(name), "path": ("traffic", name)},
+                )
+            if TRAFFIC_NAME.fullmatch(name) is None:
+                raise PydanticCustomError(
+                    "traffic_name",
+                    "{name} can't be written as traffic.<name> in an expectation; use small letters, digits and '_',"
+                    " a letter first",
+                    {"name": repr(name), "path": ("traffic", name)},
+                )
+        return self
+
+
+class Scenario(Strict):
+    """A scenario for `ecdsim run`."""
+
+    api_version: Literal["ecdsim/v1"] = Field(alias="apiVersion", description="The version of this format")
+    kind: Literal["Scenario"] = Field(description="Always Scenario")
+    metadata: Metadata = Field(description="What the scenario is called and what it teaches")
+    spec: Spec = Field(description="What is run, what is done to it, and what must come out")
+
+
+def scenario_schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario file."""
+    schema = Scenario.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

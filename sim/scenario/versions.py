@@ -1,0 +1,80 @@
+"""How traffic tells a plugin's versions apart: by the version header of a bundled plugin, or the scenario's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sim.errors import InvalidInput
+from sim.manifests import WASM_PLUGIN
+from sim.oci import parse_reference
+from sim.scenario.changes import image_url
+from sim.scenario.expect import evaluate_version
+from sim.scenario.images import ResolvedImage
+from sim.scenario.load import LoadedScenario
+from sim.scenario.rollouts import Attribution
+from sim.traffic.samples import Attribute, Signature, by_header
+
+
+def attribution(loaded: LoadedScenario) -> Attribution:
+    """Read off a scenario: an image's version is the stamp of a bundled plugin, else its tag.
+
+    A URL that names no image of the scenario, because it is meant to be missing, stands for no version.
+    """
+    images = [*loaded.images, *loaded.pushes.values()]
+    versions: dict[str, str | None] = {}
+    for image in images:
+        for url in _spellings(image.written):
+            versions[url] = image.version or image.reference.tag
+    urls = _urls_by_plugin(loaded)
+    for url in (url for found in urls.values() for url in found):
+        for spelling in _spellings(url):
+            versions.setdefault(spelling, None)
+    rule = next((t.version_by for t in loaded.scenario.spec.traffic.values() if t.version_by is not None), None)
+    headers = {} if rule is not None else _headers(urls, images)
+    by_plugin: dict[str, Attribute] = {plugin: by_header(header) for plugin, header in headers.items()}
+    if rule is not None:
+        by_plugin = dict.fromkeys(urls, version_rule(rule))
+    return Attribution(versions, by_plugin, headers)
+
+
+def version_rule(rule: str) -> Attribute:
+    """A scenario's CEL rule as traffic asks for it."""
+
+    def attribute(signature: Signature) -> str | None:
+        body = signature.body.decode(errors="replace")
+        return evaluate_version(rule, signature.status, signature.headers, body)
+
+    return attribute
+
+
+def _urls_by_plugin(loaded: LoadedScenario) -> dict[str, list[str]]:
+    urls: dict[str, list[str]] = {}
+    for manifests in loaded.manifests.values():
+        for manifest in manifests:
+            if manifest.kind == WASM_PLUGIN and (url := image_url(manifest)) is not None:
+                urls.setdefault(manifest.key, []).append(url)
+    return urls
+
+
+def _headers(urls: dict[str, list[str]], images: Iterable[ResolvedImage]) -> dict[str, str]:
+    by_name = {image.reference.name: image.version_header for image in images}
+    found: dict[str, str] = {}
+    for plugin, candidates in urls.items():
+        for url in candidates:
+            header = by_name.get(_repository(url))
+            if header is not None:
+                found[plugin] = header
+    return found
+
+
+def _spellings(text: str) -> tuple[str, str]:
+    """A reference as a WasmPlugin may write it: with the scheme and without."""
+    bare = text.removeprefix("oci://")
+    return f"oci://{bare}", bare
+
+
+def _repository(url: str) -> str:
+    try:
+        return parse_reference(url).name
+    except InvalidInput:
+        return url

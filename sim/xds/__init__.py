@@ -1,0 +1,49 @@
+"""xDS: the sans-IO subscription machines, and a server and a client on grpc.aio that carry bytes."""
+
+import os
+
+# gRPC's C core writes its own remarks to stderr, such as one GOAWAY a connection; a user's choice is kept.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+from sim.xds.client import channel, open_stream
+from sim.xds.messages import (
+    Answer,
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    DeltaResource,
+    DiscoveryRequest,
+    DiscoveryResponse,
+    EnvoyNode,
+    ProtoAny,
+    Resource,
+    Variant,
+)
+from sim.xds.server import METHODS, SERVICE, AdsServer, Observer, ServerStream, Source, ads_server, serving
+from sim.xds.subscription import DeltaSubscriptions, Reaction, SotwSubscriptions, Watch
+
+__all__ = [
+    "METHODS",
+    "SERVICE",
+    "AdsServer",
+    "Answer",
+    "DeltaDiscoveryRequest",
+    "DeltaDiscoveryResponse",
+    "DeltaResource",
+    "DeltaSubscriptions",
+    "DiscoveryRequest",
+    "DiscoveryResponse",
+    "EnvoyNode",
+    "Observer",
+    "ProtoAny",
+    "Reaction",
+    "Resource",
+    "ServerStream",
+    "SotwSubscriptions",
+    "Source",
+    "Variant",
+    "Watch",
+    "ads_server",
+    "channel",
+    "open_stream",
+    "serving",
+]

@@ -1,0 +1,221 @@
+"""An ADS server on grpc.aio, both variants on one port. Resources come from a `Source`."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+
+from sim.errors import EnvironmentProblem
+from sim.model import Node
+from sim.xds.messages import Answer, DeltaDiscoveryRequest, DiscoveryRequest, EnvoyNode, Variant
+from sim.xds.subscription import DeltaSubscriptions, Reaction, SotwSubscriptions, Watch
+
+SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+METHODS = {Variant.SOTW: "StreamAggregatedResources", Variant.DELTA: "DeltaAggregatedResources"}
+
+#: pilot-agent and istiod lift gRPC's 4 MB limit; so do we.
+GRPC_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+class Source(Protocol):
+    """Where a server's resources come from."""
+
+    def answer(self, node: Node, type_url: str, names: Collection[str] | None) -> Answer | None:
+        """The resources of a type for a node, all (`names` None) or the named ones that exist.
+
+        None when the type is unknown: such a request is answered by nothing.
+        """
+        ...
+
+    def nonce(self) -> str:
+        """A nonce that was never given before."""
+        ...
+
+
+class Observer(Protocol):
+    """What a server tells about its streams; called synchronously, so it must not dawdle."""
+
+    def opened(self, stream: ServerStream) -> None: ...
+    def received(self, stream: ServerStream, reaction: Reaction) -> None: ...
+    def sent(self, stream: ServerStream, answer: Answer, nonce: str, pushed: bool) -> None: ...
+    def closed(self, stream: ServerStream) -> None: ...
+
+
+class ServerStream:
+    """One client's stream: its node, its watches, and the slot of types that wait to be pushed."""
+
+    def __init__(self, stream_id: int, variant: Variant) -> None:
+        self.id = stream_id
+        self.variant = variant
+        self.node = Node(id="")
+        self._sotw = SotwSubscriptions()
+        self._delta = DeltaSubscriptions()
+        # Insertion order is the order of sending. A type stands here once, however often it changed: the
+        # newest state wins. The value holds the names a request asked for, None for a push of everything.
+        self._due: dict[str, frozenset[str] | None] = {}
+        self._wake = asyncio.Event()
+
+    @property
+    def watches(self) -> dict[str, Watch]:
+        return (self._sotw if self.variant is Variant.SOTW else self._delta).watches
+
+    def push(self, type_urls: Collection[str]) -> None:
+        """Ask for a push of these types, in this order, of those that the client watches."""
+        for type_url in type_urls:
+            if type_url in self.watches:
+                self._due.pop(type_url, None)
+                self._due[type_url] = None
+        if self._due:
+            self._wake.set()
+
+    def receive(self, message: bytes) -> Reaction:
+        """Take a request from the wire."""
+        if self.variant is Variant.SOTW:
+            sotw = DiscoveryRequest.FromString(message)
+            self._identify(sotw.node)
+            reaction = self._sotw.receive(sotw)
+        else:
+            delta = DeltaDiscoveryRequest.FromString(message)
+            self._identify(delta.node)
+            reaction = self._delta.receive(delta)
+        if reaction.answer:
+            due = self._due.get(reaction.type_url, reaction.names)
+            merged = None if due is None or reaction.names is None else due | reaction.names
+            self._due[reaction.type_url] = merged
+            self._wake.set()
+        return reaction
+
+    def _identify(self, node: EnvoyNode) -> None:
+        # A client names itself in its first request only; an absent node is an empty one.
+        if node.id and not self.node.id:
+            labels = node.metadata.fields["LABELS"].struct_value.fields if "LABELS" in node.metadata.fields else {}
+            self.node = Node(node.id, {key: labels[key].string_value for key in labels})
+
+    async def next_due(self) -> tuple[str, frozenset[str] | None]:
+        """The next type to send, and the names it is about (None: all that the client watches)."""
+        while not self._due:
+            self._wake.clear()
+            await self._wake.wait()
+        type_url = next(iter(self._due))
+        return type_url, self._due.pop(type_url)
+
+    def encode(self, answer: Answer, nonce: str, asked: frozenset[str] | None) -> bytes:
+        machine = self._sotw if self.variant is Variant.SOTW else self._delta
+        return machine.encode(answer, nonce, asked)
+
+
+class AdsServer:
+    """The running server: its streams, and the switch that pushes to all of them."""
+
+    def __init__(self, source: Source, observer: Observer) -> None:
+        self._source = source
+        self._observer = observer
+        self._ids = itertools.count(1)
+        self.streams: dict[int, ServerStream] = {}
+        self._handlers: set[asyncio.Task[Any]] = set()
+        self.address = ""
+
+    def push(self, type_urls: Collection[str]) -> None:
+        """Push these types to every stream that watches them, in this order."""
+        for stream in tuple(self.streams.values()):
+            stream.push(type_urls)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """The gRPC handler of both methods; messages stay bytes."""
+
+        def handler(variant: Variant) -> grpc.RpcMethodHandler:
+            async def serve(_: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+                await self._serve(variant, context)
+
+            return grpc.stream_stream_rpc_method_handler(serve)
+
+        return grpc.method_handlers_generic_handler(
+            SERVICE, {METHODS[variant]: handler(variant) for variant in Variant}
+        )
+
+    async def _serve(self, variant: Variant, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers.add(task)
+        stream = ServerStream(next(self._ids), variant)
+        self.streams[stream.id] = stream
+        self._observer.opened(stream)
+        writer = asyncio.create_task(self._write(stream, context), name=f"ads-write-{stream.id}")
+        try:
+            while True:
+                message = await context.read()
+                if message is grpc.aio.EOF:
+                    return
+                self._observer.received(stream, stream.receive(message))
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            del self.streams[stream.id]
+            self._observer.closed(stream)
+            self._handlers.discard(task)
+
+    async def _write(self, stream: ServerStream, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        while True:
+            type_url, asked = await stream.next_due()
+            watch = stream.watches.get(type_url)
+            if watch is None:
+                continue
+            names: Collection[str] | None = asked
+            if asked is None and not watch.wildcard:
+                names = watch.names
+            answer = self._source.answer(stream.node, type_url, names)
+            if answer is None:
+                continue
+            nonce = self._source.nonce()
+            message = stream.encode(answer, nonce, asked)
+            self._observer.sent(stream, answer, nonce, pushed=asked is None)
+            await context.write(message)
+
+    async def drain(self) -> None:
+        """Cancel and await the handlers that `server.stop` leaves running."""
+        for task in tuple(self._handlers):
+            task.cancel()
+        await asyncio.gather(*self._handlers, return_exceptions=True)
+
+
+@asynccontextmanager
+async def serving(handlers: grpc.GenericRpcHandler, listen: str, drain: Callable[[], Any]) -> AsyncIterator[str]:
+    """A gRPC server on `host:port` (port 0 asks the kernel) or `unix:/path`; yields the bound address.
+
+    Raises EnvironmentProblem when the address can't be had.
+    """
+    server = grpc.aio.server(options=GRPC_OPTIONS)
+    server.add_generic_rpc_handlers((handlers,))
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise EnvironmentProblem(
+            f"can't listen on {listen}: {error}", hint="choose another address, or port 0 for a free one"
+        ) from error
+    await server.start()
+    try:
+        yield listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+    finally:
+        stopping = asyncio.ensure_future(server.stop(grace=None))
+        await drain()
+        await stopping
+
+
+@asynccontextmanager
+async def ads_server(source: Source, observer: Observer, listen: str = "127.0.0.1:0") -> AsyncIterator[AdsServer]:
+    """An ADS server that is up while inside; `server.address` is where."""
+    server = AdsServer(source, observer)
+    async with serving(server.handlers(), listen, server.drain) as address:
+        server.address = address
+        yield server
