@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import tempfile
 from contextlib import AsyncExitStack
@@ -27,7 +28,11 @@ from sim.xds import AdsServer
 PROFILE = "istio-1.27"
 HOST = "registry.local"
 HEADER = bundled("marker").version_header
-_RATE_PER_S = 200.0
+#: The traffic of the scenario tag-bump.
+_RATE_PER_S, _CONNECTIONS = 200.0, 8
+#: Before each bump, so that neither side pays for what the one before left to do (old VMs to take down, caches). Not
+#: always the same, or all bumps would fall on one phase of the probe's schedule.
+_REST_S = (0.08, 0.12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ async def _measure(case: Case, bumps: int) -> Figures:
     profile = load_profile(PROFILE)
     binary = await probe_envoy(find_envoy())
     figures = Figures(case.name)
+    rest = random.Random(case.name)
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecdsim-bench-")))
         (directory / "pipeline").mkdir()
@@ -119,9 +125,11 @@ async def _measure(case: Case, bumps: int) -> Figures:
         for number in range(bumps):
             version = versions[number + 1] if case.fresh else versions[(number + 1) % 2]
             await theirs.set_rate(0)
+            await asyncio.sleep(rest.uniform(*_REST_S))
             figures.pipeline_ms.append(await _bump_pipeline(parts, ours, version))
             await theirs.set_rate(_RATE_PER_S)
             await ours.set_rate(0)
+            await asyncio.sleep(rest.uniform(*_REST_S))
             figures.floor_ms.append(await _bump_floor(bare, server, theirs, case, version))
             await ours.set_rate(_RATE_PER_S)
         figures.failed_requests = sum(sample.failed for load in (ours, theirs) for sample in load.samples)
@@ -130,7 +138,7 @@ async def _measure(case: Case, bumps: int) -> Figures:
 
 def _load(name: str, port: int) -> Load:
     spec = LoadSpec(
-        name=name, rate_per_s=_RATE_PER_S, connections=4, version_header=HEADER, attribute=by_header(HEADER)
+        name=name, rate_per_s=_RATE_PER_S, connections=_CONNECTIONS, version_header=HEADER, attribute=by_header(HEADER)
     )
     return Load(spec, "127.0.0.1", port, Trace())
 

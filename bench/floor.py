@@ -96,7 +96,7 @@ async def floor(
     profile: Profile, binary: EnvoyBinary, directory: Path, module: bytes
 ) -> AsyncIterator[tuple[Floor, AdsServer]]:
     """An Envoy whose plugin runs `module`, and the server that feeds it."""
-    plugin = Plugin("higress-system", "marker", ext.WasmPlugin(), "1", "oci://floor")
+    plugin = Plugin("higress-system", "marker", ext.WasmPlugin(url="oci://floor"), "1")
     async with AsyncExitStack() as stack:
         port = stack.enter_context(reserved_port())
         upstream_port = stack.enter_context(reserved_port())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Coroutine
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,13 +50,13 @@ def cli() -> None:
 @click.option("--profile", metavar="NAME|FILE", help="Another profile than the scenario's.")
 @click.option(
     "--runs-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
     help="Where the run directory is made.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
-def run(scenario: Path, output: str, envoy: str | None, profile: str | None, runs_dir: Path, quiet: bool) -> None:
+def run(scenario: Path, output: str, envoy: str | None, profile: str | None, runs_dir: Path, quiet: bool) -> int:
     """Run a SCENARIO (a .yaml file, or a folder that holds scenario.yaml) and report what happened.
 
     Exits with 0 when it passed, 1 when an expectation or a step failed, 2 when the scenario is not valid, 3 when the
@@ -80,12 +81,12 @@ def run(scenario: Path, output: str, envoy: str | None, profile: str | None, run
         _write(result.to_json(), output)
         for problem in _problems(result):
             click.echo(problem, err=True)
-    sys.exit({"passed": EXIT_PASSED, "failed": EXIT_FAILED}.get(result.outcome, EXIT_ENVIRONMENT))
+    return {"passed": EXIT_PASSED, "failed": EXIT_FAILED}.get(result.outcome, EXIT_ENVIRONMENT)
 
 
 @cli.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
-def validate(scenarios: tuple[Path, ...]) -> None:
+def validate(scenarios: tuple[Path, ...]) -> int:
     """Check SCENARIOS, and every file that they name, without starting anything."""
     from sim.scenario.load import load_scenario
 
@@ -98,7 +99,7 @@ def validate(scenarios: tuple[Path, ...]) -> None:
             refused += 1
         else:
             click.echo(f"{path}: valid ({loaded.name})")
-    sys.exit(EXIT_USAGE if refused else EXIT_PASSED)
+    return EXIT_USAGE if refused else EXIT_PASSED
 
 
 @cli.command()
@@ -159,28 +160,23 @@ def _run_async(main: Coroutine[Any, Any, _T]) -> _T:
         return runner.run(supervised())
 
 
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Turn what a user can mend into a message and an exit code, never a traceback."""
+def main() -> int:
+    """Run the command line; the exit status. What a user can mend becomes a message, never a traceback."""
     try:
-        yield
+        outcome = cli(standalone_mode=False)
     except SimError as error:
         click.echo(f"ecdsim: {error}", err=True)
-        sys.exit(error.exit_code)
-    except (asyncio.CancelledError, KeyboardInterrupt):
+        return error.exit_code
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (asyncio.CancelledError, KeyboardInterrupt, click.Abort):
         click.echo("ecdsim: interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough; writing the rest at exit would fail again.
-        sys.stderr.close()
-        sys.exit(EXIT_PASSED)
-
-
-def main() -> None:
-    """The entry point `ecdsim`."""
-    with _reported():
-        cli(standalone_mode=True)
-
-
-if __name__ == "__main__":
-    main()
+        # Whoever read our output has seen enough. Python would try to write the rest once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PASSED
+    return outcome if isinstance(outcome, int) else EXIT_PASSED

@@ -63,6 +63,7 @@ class Profile(_Strict):
     network_plugins: bool = Field(description="Whether `type: NETWORK` is known; if not, it is an HTTP filter")
     failure_field: Literal["fail_open", "failure_policy"]
     on_fetch_failure: FetchFailure
+    agent_nack_code: int = Field(description="The gRPC code in the agent's own NACK, 0 for none")
     xds_variant: Literal["sotw", "delta"]
     mcp_types: list[str] = Field(description="The type URLs that Discovery asks its MCP server for, in order")
     bugs: dict[str, str] = Field(

@@ -39,3 +39,8 @@ def to_json(type_url: str, body: bytes) -> dict[str, Any]:
     """The resource as JSON under Envoy's own field names, "@type" first."""
     decoded = json_format.MessageToDict(message(type_url, body), preserving_proto_field_name=True)
     return {"@type": type_url, **decoded}
+
+
+def discovery_message(name: str, body: bytes = b"") -> Any:
+    """An `envoy.service.discovery.v3` message of this name: empty, or read from bytes."""
+    return message(f"envoy.service.discovery.v3.{name}", body)

@@ -1,23 +1,23 @@
 """The agent's store of Wasm modules: what is known, where its file lies, when it must be fetched again.
 
-Imitates pilot-agent's LocalFileCache (pkg/wasm/cache.go): the same keys, paths and pull decisions. Decisions are
-synchronous; only fetching and writing wait, and meanwhile another request for the same module starts its own.
+Imitates pilot-agent's LocalFileCache (pkg/wasm/cache.go, the same in 1.19 and 1.27): its keys, paths and pull
+decisions. Decisions are synchronous; only fetching and writing wait, and meanwhile another request for the same
+module starts its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
+from sim.agent.metrics import AgentMetrics, FetchResult
 from sim.clock import Clock, SystemClock
 from sim.errors import InvalidInput, SimError
 from sim.oci import parse_reference
@@ -31,9 +31,9 @@ _THREAD_FROM_BYTES = 256 * 1024
 
 
 class ModuleError(SimError):
-    """A module that can't be had; `result` is the label that pilot-agent's metrics give it."""
+    """A module that can't be had; `result` is what pilot-agent's metric of fetches calls it, None if it does not."""
 
-    def __init__(self, message: str, result: str) -> None:
+    def __init__(self, message: str, result: FetchResult | None = None) -> None:
         super().__init__(message)
         self.result = result
 
@@ -66,7 +66,7 @@ class ModuleRequest:
     resource_name: str = ""
     resource_version: str = ""
     timeout_s: float = 30.0
-    pull_secret: bytes | None = None
+    pull_secret: bytes | None = field(default=None, repr=False)
     pull_policy: PullPolicy = "UNSPECIFIED_POLICY"
 
 
@@ -78,7 +78,9 @@ class _Module:
 
 
 @dataclass(slots=True)
-class _Tag:
+class _Latest:
+    """What a URL gave last, and for which version of each resource it was asked."""
+
     checksum: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -101,12 +103,10 @@ def module_name(url: str) -> str:
     return url
 
 
-def pulls_if_not_present(url: str, policy: PullPolicy) -> bool:
-    """Whether a module that is already here will do."""
-    if not url.startswith(OCI_SCHEME):
-        return False
+def ignores_version(url: str, policy: PullPolicy) -> bool:
+    """Whether what the URL gave last will do, though the resource has changed since."""
     if policy == "UNSPECIFIED_POLICY":
-        return not urlsplit(url).path.endswith(":latest")
+        return not (url.startswith(OCI_SCHEME) and urlsplit(url).path.endswith(":latest"))
     return policy == "IfNotPresent"
 
 
@@ -119,15 +119,28 @@ def digest_in(url: str) -> str | None:
 
 
 class ModuleCache:
-    """Modules by name and checksum. `counters` has pilot-agent's metric names, labels joined by commas."""
+    """Modules by name and checksum.
 
-    def __init__(self, directory: Path, fetcher: Fetcher, clock: Clock | None = None) -> None:
+    `notes_before_pull` is a bug of the real agent: where a URL is known, a resource's new version is noted before the
+    pull. If that fails, the same version looks like one that was pulled, and gets the old module without a pull.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        fetcher: Fetcher,
+        clock: Clock | None = None,
+        metrics: AgentMetrics | None = None,
+        *,
+        notes_before_pull: bool = True,
+    ) -> None:
         self._directory = directory
         self._fetcher = fetcher
         self._clock = clock or SystemClock()
+        self._notes_before_pull = notes_before_pull
         self._modules: dict[tuple[str, str], _Module] = {}
-        self._tags: dict[str, _Tag] = {}
-        self.counters: Counter[str] = Counter()
+        self._latest: dict[str, _Latest] = {}
+        self.metrics = metrics or AgentMetrics()
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -135,107 +148,117 @@ class ModuleCache:
     async def get(self, request: ModuleRequest, progress: Progress) -> tuple[Path, bool]:
         """The module's file, and whether it was here already.
 
-        Raises ModuleError when it can't be fetched, does not match its checksum, or is no Wasm module.
+        Raises ModuleError when it can't be fetched or stored, does not match its checksum, or is no Wasm module.
         """
-        if_not_present = pulls_if_not_present(request.url, request.pull_policy)
-        found, checksum = self._lookup(request, request.checksum, ignore_version=if_not_present)
+        ignore_version = ignores_version(request.url, request.pull_policy)
+        found, checksum = self._lookup(request, request.checksum, ignore_version=ignore_version)
         if found is not None:
-            self._remember(request, checksum)
             return found, True
         progress.fetching()
         try:
-            async with asyncio.timeout(request.timeout_s or None):
-                return await self._fetch(request, checksum, progress)
-        except TimeoutError:
-            raise self._failure(f"timed out after {request.timeout_s:g} s", "download_failure") from None
-
-    async def _fetch(self, request: ModuleRequest, checksum: str, progress: Progress) -> tuple[Path, bool]:
-        try:
-            prepared = await self._fetcher.prepare(request.url, request.pull_secret)
-        except SimError as error:
-            raise self._failure(error.message, "download_failure") from error
-        if checksum and prepared.checksum != checksum:
-            raise self._failure(
-                f"module downloaded from {request.url} has checksum {prepared.checksum}, "
-                f"which does not match: {checksum}",
-                "checksum_mismatch",
-            )
-        if not checksum:
-            found, _ = self._lookup(request, prepared.checksum, ignore_version=True)
-            if found is not None:
-                self._remember(request, prepared.checksum)
-                return found, True
-        try:
-            module = await prepared.fetch(progress.fetched)
-        except SimError as error:
-            raise self._failure(error.message, "download_failure") from error
-        if len(module) < 8 or not module.startswith(_MAGIC):
-            raise self._failure(f"fetched Wasm binary from {request.url} is invalid", "fetch_failure")
-        self.counters["wasm_remote_fetch_count{result=success}"] += 1
-        path = await self._store(request, prepared.checksum, module)
+            pulled = await self._pull(request, checksum, progress)
+        except ModuleError as error:
+            if error.result is not None:
+                self.metrics.fetches[error.result] += 1
+            raise
+        if isinstance(pulled, Path):
+            return pulled, True
+        fresh, module = pulled
+        self.metrics.fetches["success"] += 1
+        path = await self._store(request, fresh, module)
         progress.unpacked(len(module))
         return path, False
 
-    def _failure(self, message: str, result: str) -> ModuleError:
-        self.counters[f"wasm_remote_fetch_count{{result={result}}}"] += 1
-        return ModuleError(message, result)
+    async def _pull(self, request: ModuleRequest, checksum: str, progress: Progress) -> Path | tuple[str, bytes]:
+        """The module's checksum and bytes, or the file where it turns out to be here."""
+        stage: FetchResult = "manifest_failure" if request.url.startswith(OCI_SCHEME) else "download_failure"
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                prepared = await self._fetcher.prepare(request.url, request.pull_secret)
+                fresh = prepared.checksum
+                if checksum and fresh != checksum:
+                    raise ModuleError(
+                        f"the module from {request.url} has the checksum {fresh}, not {checksum}", "checksum_mismatched"
+                    )
+                if not checksum:
+                    found, _ = self._lookup(request, fresh, ignore_version=True)
+                    if found is not None:
+                        return found
+                stage = "download_failure"
+                module = await prepared.fetch(progress.fetched)
+        except TimeoutError:
+            raise ModuleError(f"{request.url} was not there within {request.timeout_s:g} s", stage) from None
+        except ModuleError:
+            raise
+        except SimError as error:
+            raise ModuleError(error.message, stage) from error
+        if len(module) < 8 or not module.startswith(_MAGIC):
+            raise ModuleError(f"what came from {request.url} is not a Wasm module", "fetch_failure")
+        return fresh, module
 
     def _lookup(self, request: ModuleRequest, checksum: str, *, ignore_version: bool) -> tuple[Path | None, str]:
-        if not checksum and request.url.startswith(OCI_SCHEME):
-            pinned = digest_in(request.url)
-            tag = self._tags.get(request.url)
-            if pinned is not None:
-                checksum = pinned
-            elif tag is not None:
-                if ignore_version or tag.versions.get(request.resource_name) == request.resource_version:
-                    checksum = tag.checksum
-                # Noted before anything was pulled. If the pull then fails, the same version looks like one that
-                # was pulled, and is not tried again: a bug of the real agent, kept.
-                tag.versions[request.resource_name] = request.resource_version
+        checksum = checksum or digest_in(request.url) or ""
+        latest = self._latest.get(request.url)
+        if not checksum and latest is not None:
+            if ignore_version or latest.versions.get(request.resource_name, "") == request.resource_version:
+                checksum = latest.checksum
+            if self._notes_before_pull:
+                latest.versions[request.resource_name] = request.resource_version
         module = self._modules.get((module_name(request.url), checksum))
-        if module is not None:
-            module.last_used_ns = self._clock.monotonic_ns()
-        self.counters[f"wasm_cache_lookup_count{{hit={'true' if module else 'false'}}}"] += 1
-        return (module.path if module else None), checksum
+        self.metrics.lookups[module is not None] += 1
+        if module is None:
+            return None, checksum
+        module.last_used_ns = self._clock.monotonic_ns()
+        self._note(request, checksum)
+        return module.path, checksum
 
-    def _remember(self, request: ModuleRequest, checksum: str) -> bool:
-        if not request.url.startswith(OCI_SCHEME) or "@" in request.url:
+    def _note(self, request: ModuleRequest, checksum: str) -> bool:
+        """Remember what the URL gave; False for a URL with a digest, which can give but one thing."""
+        if request.url.startswith(OCI_SCHEME) and "@" in request.url:
             return False
-        tag = self._tags.setdefault(request.url, _Tag())
-        tag.checksum = checksum
-        tag.versions[request.resource_name] = request.resource_version
+        latest = self._latest.setdefault(request.url, _Latest())
+        latest.checksum = checksum
+        latest.versions[request.resource_name] = request.resource_version
         return True
 
     async def _store(self, request: ModuleRequest, checksum: str, module: bytes) -> Path:
         name = module_name(request.url)
-        folder = self._directory / hashlib.sha256(name.encode()).hexdigest()
-        path = folder / f"{checksum}.wasm"
-        by_tag = self._remember(request, checksum)
-        held = self._modules.get((name, checksum))
-        if held is None:
-            if len(module) >= _THREAD_FROM_BYTES:
-                await asyncio.to_thread(_write, path, module)
-            else:
-                _write(path, module)
-            held = self._modules.setdefault((name, checksum), _Module(path, 0))
+        path = self._directory / hashlib.sha256(name.encode()).hexdigest() / f"{checksum}.wasm"
+        noted = self._note(request, checksum)
+        if (name, checksum) not in self._modules:
+            try:
+                if len(module) >= _THREAD_FROM_BYTES:
+                    await asyncio.to_thread(_write, path, module)
+                else:
+                    _write(path, module)
+            except OSError as error:
+                raise ModuleError(f"can't write {path}: {error.strerror or error}") from error
+        held = self._modules.setdefault((name, checksum), _Module(path, 0))
         held.last_used_ns = self._clock.monotonic_ns()
-        if by_tag:
+        if noted:
             held.urls.add(request.url)
+        self.metrics.cache_entries = len(self._modules)
         return held.path
 
-    def purge(self, expiry_s: float) -> list[Path]:
-        """Forget and delete every module that was not asked for during `expiry_s`; the files that went."""
+    def purge(self, expiry_s: float, keep: Collection[Path] = ()) -> list[Path]:
+        """Forget and delete every module that was not asked for during `expiry_s`; the files that went.
+
+        A file that can't be deleted, for instance because someone else did, stays known, as in the real agent.
+        """
         now_ns = self._clock.monotonic_ns()
         gone = []
         for key, module in list(self._modules.items()):
-            if now_ns - module.last_used_ns <= expiry_s * 1e9:
+            if now_ns - module.last_used_ns <= expiry_s * 1e9 or module.path in keep:
                 continue
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 module.path.unlink()
+            except OSError:
+                continue
             for url in module.urls:
-                self._tags.pop(url, None)
+                self._latest.pop(url, None)
             del self._modules[key]
             gone.append(module.path)
+        self.metrics.cache_entries = len(self._modules)
         return gone
 
 

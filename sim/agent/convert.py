@@ -6,30 +6,51 @@ Imitates pilot-agent's pkg/wasm/convert.go. A resource that is no Wasm, or whose
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from google.protobuf.message import DecodeError
 
 from sim.agent.cache import ModuleCache, ModuleError, ModuleRequest, PullPolicy
+from sim.agent.metrics import ConversionResult
 from sim.model import ECDS, HTTP_RBAC, HTTP_WASM, NETWORK_RBAC, NETWORK_WASM
-from sim.profiles import FetchFailure, Replacement
+from sim.profiles import Profile, Replacement
 from sim.proto_gen import envoy_extension_pb2 as envoy
 from sim.trace import Payload, Span, Trace
 from sim.xds import ProtoAny
 from sim.xds.packing import pack_own, to_json
 
 _META = "ISTIO_META_"
-_WASM = frozenset({HTTP_WASM, NETWORK_WASM})
+#: What a fetch may take where the resource does not say.
+_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A resource for which the whole response is to be NACKed, and why."""
+class Converted:
+    """What became of one resource.
 
-    name: str
-    error: str
+    `module` is the file that a rewritten resource names. `error` says why there is none: then `resource` is the
+    replacement, or None when the whole response has to be refused. `pull_failed`: to pull again may help.
+    """
+
+    resource: ProtoAny | None
+    module: Path | None = None
+    error: str | None = None
+    pull_failed: bool = False
+
+    @property
+    def refused(self) -> bool:
+        return self.resource is None
+
+
+class _NoPullError(ModuleError):
+    """There is nothing to pull, now or later."""
+
+    def __init__(self, message: str, conversion: ConversionResult) -> None:
+        super().__init__(message)
+        self.conversion = conversion
 
 
 class _Stages:
@@ -68,49 +89,53 @@ class _Stages:
 class Converter:
     """Rewrites the resources of one response side by side."""
 
-    def __init__(self, cache: ModuleCache, on_failure: FetchFailure, trace: Trace) -> None:
+    def __init__(self, cache: ModuleCache, profile: Profile, trace: Trace) -> None:
         self._cache = cache
-        self._on_failure = on_failure
+        self._on_failure = profile.on_fetch_failure
+        self._wasm = {HTTP_WASM, NETWORK_WASM} if profile.network_plugins else {HTTP_WASM}
         self._trace = trace
-        self.counters: Counter[str] = Counter()
+        self._metrics = cache.metrics
 
-    async def convert(self, resources: list[ProtoAny], *, node_id: str, nonce: str) -> list[ProtoAny] | list[Refused]:
-        """The rewritten resources in the same order, or, if any has to be refused, the refusals."""
+    async def convert(
+        self, resources: Sequence[ProtoAny], *, node_id: str, nonce: str, again: bool = False
+    ) -> list[Converted]:
+        """What becomes of each resource, in the same order. `again`: their failure was told before."""
+        started_ns = self._trace.clock.monotonic_ns()
         if len(resources) == 1:
-            results = [await self._convert(resources[0], node_id, nonce)]
+            results = [await self._convert(resources[0], node_id, nonce, again)]
         else:
             async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(self._convert(item, node_id, nonce)) for item in resources]
+                running = [tasks.create_task(self._convert(item, node_id, nonce, again)) for item in resources]
             results = [task.result() for task in running]
-        refused = [result for result in results if isinstance(result, Refused)]
-        return refused or cast("list[ProtoAny]", results)
+        self._metrics.conversion_took((self._trace.clock.monotonic_ns() - started_ns) // 1_000_000)
+        return results
 
-    async def _convert(self, resource: ProtoAny, node_id: str, nonce: str) -> ProtoAny | Refused:
+    async def _convert(self, resource: ProtoAny, node_id: str, nonce: str, again: bool) -> Converted:
         try:
-            extension = envoy.TypedExtensionConfig.FromString(resource.value)
-            if extension.typed_config.type_url not in _WASM:
-                return self._passed(resource)
-            wasm = envoy.Wasm.FromString(extension.typed_config.value)
-        except DecodeError:
-            return self._passed(resource)
-        config, vm = wasm.config, wasm.config.vm_config
-        if vm.code.WhichOneof("specifier") != "remote":
-            return self._passed(resource)
+            read = self._read(resource)
+        except (DecodeError, ValueError) as error:
+            self._metrics.conversions["unmarshal_failure"] += 1
+            return Converted(None, error=str(error))
+        if read is None:
+            self._metrics.conversions["no_remote_load"] += 1
+            return Converted(resource)
 
-        uri = vm.code.remote.http_uri.uri
+        extension, wasm = read
+        config, vm = wasm.config, wasm.config.vm_config
         fields: dict[str, Any] = {
             "node_id": node_id,
             "nonce": nonce,
             "resource": extension.name,
             "plugin": plugin_key(config.name),
-            "image": uri,
+            "image": vm.code.remote.http_uri.uri,
         }
         try:
-            await self._localise(extension.name, vm, uri, _Stages(self._trace, fields))
+            path = await self._fetch(_request(extension.name, vm), _Stages(self._trace, fields))
         except ModuleError as error:
-            result = "missing_remote_fetch_hint" if not uri else "fetch_failure"
-            self.counters[f"wasm_config_conversion_count{{result={result}}}"] += 1
-            return self._replace(extension, config, error, fields)
+            self._metrics.conversions[error.conversion if isinstance(error, _NoPullError) else "fetch_failure"] += 1
+            return self._replace(extension, config, error, fields, again)
+        _strip(vm)
+        vm.code.local.filename = str(path)
         before = resource.value
         with self._trace.span("agent.rewrite", **fields) as span:
             extension.typed_config.value = wasm.SerializeToString(deterministic=True)
@@ -121,34 +146,31 @@ class Converter:
                     "after": Payload(lambda: to_json(rewritten.type_url, rewritten.value)),
                 },
             )
-        self.counters["wasm_config_conversion_count{result=success}"] += 1
-        return rewritten
+        self._metrics.conversions["success"] += 1
+        return Converted(rewritten, path)
 
-    def _passed(self, resource: ProtoAny) -> ProtoAny:
-        self.counters["wasm_config_conversion_count{result=no_remote_load}"] += 1
-        return resource
+    def _read(self, resource: ProtoAny) -> tuple[envoy.TypedExtensionConfig, envoy.Wasm] | None:
+        """The Wasm extension whose code is remote; None for what passes untouched.
 
-    async def _localise(self, name: str, vm: envoy.VmConfig, uri: str, stages: _Stages) -> None:
-        remote = vm.code.remote
-        variables = vm.environment_variables.key_values
-        secret = variables.get(_META + "WASM_IMAGE_PULL_SECRET")
-        if secret == "":
-            # istiod found no such secret and said so by an empty value.
-            raise ModuleError(f"cannot fetch Wasm module {name}: missing image pulling secret", "fetch_failure")
-        if not uri:
-            raise ModuleError(f"wasm remote fetch of {name} has no http_uri", "missing_remote_fetch_hint")
-        policy = variables.get(_META + "WASM_IMAGE_PULL_POLICY", "UNSPECIFIED_POLICY")
-        timeout = remote.http_uri.timeout
-        request = ModuleRequest(
-            url=uri,
-            # "nil" is a value of old control planes for "none".
-            checksum=remote.sha256 if remote.sha256 != "nil" else "",
-            resource_name=name,
-            resource_version=variables.get(_META + "WASM_PLUGIN_RESOURCE_VERSION", ""),
-            timeout_s=timeout.seconds + timeout.nanos / 1e9,
-            pull_secret=secret.encode() if secret else None,
-            pull_policy=cast("PullPolicy", policy if policy in ("IfNotPresent", "Always") else "UNSPECIFIED_POLICY"),
-        )
+        Raises DecodeError or ValueError for what the real agent refuses to read.
+        """
+        if resource.type_url != ECDS:
+            raise ValueError(f"an ECDS response holds {resource.type_url or 'a resource without a type'}")
+        extension = envoy.TypedExtensionConfig.FromString(resource.value)
+        if not extension.HasField("typed_config"):
+            raise ValueError(f"the extension configuration {extension.name} is empty")
+        if extension.typed_config.type_url not in self._wasm:
+            return None
+        wasm = envoy.Wasm.FromString(extension.typed_config.value)
+        match wasm.config.vm_config.code.WhichOneof("specifier"):
+            case "remote":
+                return extension, wasm
+            case "local":
+                return None
+            case _:
+                raise ValueError(f"the Wasm extension {extension.name} has no code, neither remote nor local")
+
+    async def _fetch(self, request: ModuleRequest, stages: _Stages) -> Path:
         try:
             path, known = await self._cache.get(request, stages)
         except ModuleError as error:
@@ -156,8 +178,7 @@ class Converter:
             raise
         if known:
             stages.found()
-        _strip(vm)
-        vm.code.local.filename = str(path)
+        return path
 
     def _replace(
         self,
@@ -165,25 +186,59 @@ class Converter:
         config: envoy.PluginConfig,
         error: ModuleError,
         fields: dict[str, Any],
-    ) -> ProtoAny | Refused:
-        fails_open = config.fail_open or config.failure_policy == envoy.FAIL_OPEN
-        choice: Replacement = self._on_failure.fail_open if fails_open else self._on_failure.fail_close
-        self._trace.emit("agent.replace", **fields, replacement=choice, error=error.message)
+        again: bool,
+    ) -> Converted:
+        choice: Replacement = self._on_failure.fail_open if _fails_open(config) else self._on_failure.fail_close
+        if not again:
+            self._trace.emit("agent.replace", **fields, replacement=choice, error=error.message)
+        pull_failed = not isinstance(error, _NoPullError)
         if choice == "nack":
-            return Refused(extension.name, error.message)
+            return Converted(None, error=f"{extension.name}: {error.message}", pull_failed=pull_failed)
         # No rules at all lets everything pass; rules without a policy let nothing pass.
         rules = None if choice == "allow_all" else envoy.Rules()
         if extension.typed_config.type_url == HTTP_WASM:
             replacement = pack_own(HTTP_RBAC, envoy.RBAC(rules=rules))
         else:
-            replacement = pack_own(NETWORK_RBAC, envoy.NetworkRBAC(rules=rules, stat_prefix=extension.name))
-        return pack_own(ECDS, envoy.TypedExtensionConfig(name=extension.name, typed_config=replacement))
+            prefix = f"wasm-default-{'allow' if rules is None else 'deny'}"
+            replacement = pack_own(NETWORK_RBAC, envoy.NetworkRBAC(rules=rules, stat_prefix=prefix))
+        made = pack_own(ECDS, envoy.TypedExtensionConfig(name=extension.name, typed_config=replacement))
+        return Converted(made, error=error.message, pull_failed=pull_failed)
 
 
 def plugin_key(name: str) -> str:
     """`namespace/name` from the plugin's name in Envoy, `namespace.name` (a namespace has no dots)."""
     namespace, dot, rest = name.partition(".")
     return f"{namespace}/{rest}" if dot else name
+
+
+def _request(name: str, vm: envoy.VmConfig) -> ModuleRequest:
+    """What to ask the cache for. Raises _NoPullError where the resource does not say enough."""
+    remote = vm.code.remote
+    variables = vm.environment_variables.key_values
+    secret = variables.get(_META + "WASM_IMAGE_PULL_SECRET")
+    if secret == "":
+        # istiod found no such secret and said so by an empty value.
+        raise _NoPullError(f"can't fetch the module of {name}: its image pull secret does not exist", "fetch_failure")
+    if not remote.HasField("http_uri"):
+        raise _NoPullError(f"can't fetch the module of {name}: it has no http_uri", "miss_remote_fetch_hint")
+    policy = variables.get(_META + "WASM_IMAGE_PULL_POLICY", "UNSPECIFIED_POLICY")
+    timeout = remote.http_uri.timeout
+    return ModuleRequest(
+        url=remote.http_uri.uri,
+        # "nil" is a value of old control planes for "none".
+        checksum=remote.sha256 if remote.sha256 != "nil" else "",
+        resource_name=name,
+        resource_version=variables.get(_META + "WASM_PLUGIN_RESOURCE_VERSION", ""),
+        timeout_s=timeout.seconds + timeout.nanos / 1e9 if remote.http_uri.HasField("timeout") else _TIMEOUT_S,
+        pull_secret=secret.encode() if secret else None,
+        pull_policy=cast("PullPolicy", policy if policy in ("IfNotPresent", "Always") else "UNSPECIFIED_POLICY"),
+    )
+
+
+def _fails_open(config: envoy.PluginConfig) -> bool:
+    if config.failure_policy != envoy.UNSPECIFIED:
+        return bool(config.failure_policy == envoy.FAIL_OPEN)
+    return config.fail_open
 
 
 def _strip(vm: envoy.VmConfig) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from sim.agent.cache import OCI_SCHEME, ModuleError
-from sim.oci import HttpFetcher, OciFetcher
-from sim.oci.http_fetch import HttpModule
+from sim.agent.metrics import FetchResult
+from sim.oci import FetchError, HttpFetcher, OciFetcher, growing_pauses_s
+from sim.oci.http_fetch import TRIES, HttpModule
+from sim.oci.pull import PAUSES_S
 from sim.oci.pull import Prepared as PreparedImage
 
 
@@ -19,13 +21,19 @@ class FetchOptions:
 
     `mirrors` maps a registry's name to the address that answers for it; `insecure_registries` are asked without
     verifying a certificate; `allowed_registries` may be reached without a mirror (None: all of them);
-    `ssl_context` trusts a private CA.
+    `ssl_context` trusts a private CA. A file server's answer may take `timeout_s`, and it is asked `max_retries` times
+    at most, the first included (pilot-agent's WASM_HTTP_REQUEST_TIMEOUT and WASM_HTTP_REQUEST_MAX_RETRIES). The
+    pauses between tries are `oci_pauses_s` and `http_pauses_s`.
     """
 
     mirrors: Mapping[str, str] = field(default_factory=dict)
     insecure_registries: frozenset[str] = frozenset()
     allowed_registries: frozenset[str] | None = None
     ssl_context: ssl.SSLContext | None = None
+    timeout_s: float = 15.0
+    max_retries: int = TRIES
+    oci_pauses_s: Sequence[float] = PAUSES_S
+    http_pauses_s: Callable[[], Iterator[float]] = growing_pauses_s
 
 
 class _Image:
@@ -63,9 +71,12 @@ class ModuleFetcher:
         if url.startswith(OCI_SCHEME):
             return _Image(await self._images.prepare(url, pull_secret))
         if url.startswith(("http://", "https://")):
-            return _File(await self._files.fetch(url))
-        scheme = url.partition(":")[0]
-        raise ModuleError(f"unsupported Wasm module downloading URL scheme: {scheme}", "download_failure")
+            try:
+                return _File(await self._files.fetch(url))
+            except FetchError as error:
+                result: FetchResult = "fetch_failure" if error.reason == "invalid" else "download_failure"
+                raise ModuleError(error.message, result) from error
+        raise ModuleError(f"{url!r} can't be fetched: its scheme is none of oci, http and https")
 
 
 @asynccontextmanager
@@ -77,7 +88,15 @@ async def module_fetcher(options: FetchOptions) -> AsyncIterator[ModuleFetcher]:
         allowed_registries=options.allowed_registries,
         ssl_context=options.ssl_context,
         timeout_s=None,
+        pauses_s=options.oci_pauses_s,
     )
-    files = HttpFetcher(insecure_hosts=options.insecure_registries, ssl_context=options.ssl_context, timeout_s=None)
+    files = HttpFetcher(
+        insecure_hosts=options.insecure_registries,
+        ssl_context=options.ssl_context,
+        timeout_s=None,
+        request_timeout_s=options.timeout_s,
+        tries=options.max_retries,
+        pauses_s=options.http_pauses_s,
+    )
     async with images, files:
         yield ModuleFetcher(images, files)

@@ -1,7 +1,6 @@
 """One Envoy's stream through the agent: its own upstream stream, bytes for bytes, ECDS responses intercepted.
 
-Imitates pilot-agent's pkg/istio-agent/xds_proxy.go, its flaw included: each ECDS response is converted on its
-own, so a slow pull that a newer response has overtaken is still delivered, last.
+Imitates pilot-agent's pkg/istio-agent/xds_proxy.go and xds_proxy_delta.go.
 """
 
 from __future__ import annotations
@@ -12,26 +11,24 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from sim.agent.convert import Converter, Refused
+from sim.agent.ecds import AgentState, EcdsInterceptor
+from sim.agent.responses import Response, rendered, version_of
 from sim.model import ECDS
 from sim.proto_gen.envoy_discovery_pb2 import Status
-from sim.trace import Payload, Trace
+from sim.trace import Payload
 from sim.xds import (
     DeltaDiscoveryRequest,
     DeltaDiscoveryResponse,
     DeltaSubscriptions,
     DiscoveryRequest,
     DiscoveryResponse,
-    ProtoAny,
     SotwSubscriptions,
     Variant,
     channel,
     open_stream,
 )
 from sim.xds.client import Call
-from sim.xds.packing import to_json
 
-Response = DiscoveryResponse | DeltaDiscoveryResponse
 #: grpc.aio.ServicerContext[bytes, bytes]; the library has no types.
 Context = Any
 
@@ -39,57 +36,70 @@ Context = Any
 class ProxiedStream:
     """The conversation of one Envoy with Discovery, and what the agent does in the middle."""
 
-    def __init__(self, stream_id: int, variant: Variant, converter: Converter, trace: Trace) -> None:
+    def __init__(self, stream_id: int, variant: Variant, state: AgentState) -> None:
         self.id = stream_id
         self.variant = variant
         self.node_id = ""
-        self._converter = converter
-        self._trace = trace
+        self._state = state
+        self._trace = state.trace
         # The same machines that a server uses, here only to tell an ACK from a subscription.
         self._sotw = SotwSubscriptions()
         self._delta = DeltaSubscriptions()
         # Written by one task, so that reading goes on while Envoy's end is slow. Not bounded: like the real agent's
         # queue of requests it holds no more than Discovery sends without an acknowledgement.
-        self._to_send: asyncio.Queue[bytes] = asyncio.Queue()
+        # None is the last.
+        self._to_send: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._upstream: Call = None
         self._upstream_sending = asyncio.Lock()
         self._ecds_last_version = ""
+        self._ecds = EcdsInterceptor(state, stream_id, lambda: self.node_id, self._deliver, self._nack)
 
     async def run(self, downstream: Context, discovery: str) -> None:
         """Carry messages both ways until either side ends; Envoy is told how the upstream ended."""
+        failure: grpc.aio.AioRpcError | None = None
         async with channel(discovery) as connection:
-            upstream = open_stream(connection, self.variant, wait_for_ready=False)
+            self._upstream = open_stream(connection, self.variant, wait_for_ready=False)
+            sending = asyncio.create_task(self._send(downstream), name=f"agent-down-{self.id}")
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    carriers = [
-                        tasks.create_task(self._to_discovery(downstream, upstream), name=f"agent-up-{self.id}"),
-                        tasks.create_task(self._send(downstream), name=f"agent-down-{self.id}"),
-                    ]
-                    try:
-                        await self._to_envoy(upstream, tasks)
-                    finally:
-                        for carrier in carriers:
-                            carrier.cancel()
+                    tasks.create_task(self._to_discovery(downstream), name=f"agent-up-{self.id}")
+                    tasks.create_task(_ended(sending), name=f"agent-down-watch-{self.id}")
+                    await self._to_envoy(tasks)
             except* grpc.aio.AioRpcError as errors:
-                first = next(e for e in errors.exceptions if isinstance(e, grpc.aio.AioRpcError))
-                self._trace.emit(
-                    "agent.upstream_failed", node_id=self.node_id or None, code=first.code().name, error=first.details()
-                )
-                await downstream.abort(first.code(), first.details() or "")
+                failure = next(e for e in errors.exceptions if isinstance(e, grpc.aio.AioRpcError))
             except* _StreamEnded:
                 pass
             finally:
-                upstream.cancel()
+                self._upstream.cancel()
+                # Not cancelled: gRPC can't tell Envoy how a stream ends while a message to it is under way.
+                self._to_send.put_nowait(None)
+                await asyncio.wait([sending])
+        if failure is not None:
+            self._trace.emit(
+                "agent.upstream_failed",
+                node_id=self.node_id or None,
+                code=failure.code().name,
+                error=failure.details(),
+            )
+            await downstream.abort(failure.code(), failure.details() or "")
 
     # -- Envoy → Discovery ----------------------------------------------------------------------------------
 
-    async def _to_discovery(self, downstream: Context, upstream: Call) -> None:
+    async def _to_discovery(self, downstream: Context) -> None:
         while True:
             message = await downstream.read()
             if message is grpc.aio.EOF:
                 raise _StreamEnded
-            async with self._upstream_sending:
-                await upstream.write(message)
+            await self._write_upstream(message)
             self._observe_request(message)
+
+    async def _write_upstream(self, message: bytes) -> None:
+        try:
+            async with self._upstream_sending:
+                await self._upstream.write(message)
+        except asyncio.InvalidStateError:
+            # Discovery has ended the stream; whoever reads it is about to say how.
+            return
 
     def _observe_request(self, message: bytes) -> None:
         request: DiscoveryRequest | DeltaDiscoveryRequest
@@ -101,8 +111,14 @@ class ProxiedStream:
             reaction = self._delta.receive(request)
         if request.node.id:
             self.node_id = request.node.id
-        if reaction.type_url == ECDS and reaction.kind == "ack" and isinstance(request, DiscoveryRequest):
+        if request.type_url == ECDS and isinstance(request, DiscoveryRequest) and request.version_info:
             self._ecds_last_version = request.version_info
+        if request.response_nonce:
+            # Not by the machine's reaction: an answer counts, whatever else the request says.
+            rejected = request.HasField("error_detail")
+            self._state.answered.add(request.type_url)
+            if request.type_url == ECDS:
+                self._state.in_use.acknowledged(self.node_id, request.response_nonce, rejected=rejected)
         # These are Envoy's words; the agent is only where they are heard.
         self._trace.emit(
             f"envoy.{reaction.kind}",
@@ -117,20 +133,21 @@ class ProxiedStream:
 
     # -- Discovery → Envoy ----------------------------------------------------------------------------------
 
-    async def _to_envoy(self, upstream: Call, tasks: asyncio.TaskGroup) -> None:
+    async def _to_envoy(self, tasks: asyncio.TaskGroup) -> None:
         parse = (DiscoveryResponse if self.variant is Variant.SOTW else DeltaDiscoveryResponse).FromString
         while True:
-            message = await upstream.read()
+            message = await self._upstream.read()
             if message is grpc.aio.EOF:
-                code = await upstream.code()
+                code = await self._upstream.code()
                 if code is not grpc.StatusCode.OK:
                     raise grpc.aio.AioRpcError(
-                        code, grpc.aio.Metadata(), grpc.aio.Metadata(), await upstream.details() or ""
+                        code, grpc.aio.Metadata(), grpc.aio.Metadata(), await self._upstream.details() or ""
                     )
                 raise _StreamEnded
             response: Response = parse(message)
             if response.type_url == ECDS:
-                tasks.create_task(self._intercept(response, upstream), name=f"agent-ecds-{self.id}")
+                item = self._ecds.receive(response)
+                tasks.create_task(self._ecds.handle(item), name=f"agent-ecds-{self.id}")
                 continue
             self._note_sent(response)
             self._trace.emit(
@@ -144,32 +161,9 @@ class ProxiedStream:
             )
             self._to_send.put_nowait(message)
 
-    async def _intercept(self, response: Response, upstream: Call) -> None:
-        common: dict[str, Any] = {
-            "node_id": self.node_id,
-            "type_url": ECDS,
-            "version_info": version_of(response),
-            "nonce": response.nonce,
-        }
-        self._trace.emit("agent.intercept", **common, stream=self.id, resources=len(response.resources))
-        converted = await self._converter.convert(resources_of(response), node_id=self.node_id, nonce=response.nonce)
-        refused = [item for item in converted if isinstance(item, Refused)]
-        if refused:
-            error = "; ".join(f"{item.name}: {item.error}" for item in refused)
-            self._trace.emit("agent.nack", **common, stream=self.id, error=error)
-            async with self._upstream_sending:
-                await upstream.write(self._nack(response, error).SerializeToString())
-            return
-        replace_resources(response, [item for item in converted if isinstance(item, ProtoAny)])
+    def _deliver(self, response: Response) -> None:
         self._note_sent(response)
-        encoded = response.SerializeToString()
-        self._trace.emit(
-            "agent.deliver",
-            **common,
-            stream=self.id,
-            payloads={"delivered": _payload(response)},
-        )
-        self._to_send.put_nowait(encoded)
+        self._to_send.put_nowait(response.SerializeToString())
 
     def _note_sent(self, response: Response) -> None:
         machine = self._sotw if self.variant is Variant.SOTW else self._delta
@@ -178,46 +172,37 @@ class ProxiedStream:
             watch.sent(response.nonce, version_of(response))
 
     async def _send(self, downstream: Context) -> None:
-        while True:
-            await downstream.write(await self._to_send.get())
+        while (message := await self._to_send.get()) is not None:
+            try:
+                await downstream.write(message)
+            except grpc.aio.InternalError:
+                # Envoy is gone, and gRPC has not cancelled this stream yet.
+                return
 
-    def _nack(self, response: Response, error: str) -> DiscoveryRequest | DeltaDiscoveryRequest:
-        detail = Status(message=error)
+    async def _nack(self, response: Response, error: str) -> None:
+        """Refuse a response in Envoy's place, which keeps what it has."""
+        detail = Status(code=self._state.nack_code, message=error)
+        request: DiscoveryRequest | DeltaDiscoveryRequest
         if self.variant is Variant.SOTW:
-            return DiscoveryRequest(
+            request = DiscoveryRequest(
                 version_info=self._ecds_last_version,
                 type_url=ECDS,
                 response_nonce=response.nonce,
                 error_detail=detail,
             )
-        return DeltaDiscoveryRequest(type_url=ECDS, response_nonce=response.nonce, error_detail=detail)
+        else:
+            request = DeltaDiscoveryRequest(type_url=ECDS, response_nonce=response.nonce, error_detail=detail)
+        await self._write_upstream(request.SerializeToString())
 
 
 class _StreamEnded(Exception):
     """One side ended its stream in good order; so does the other."""
 
 
-def version_of(response: Response) -> str:
-    """The response's version, under either variant's name for it."""
-    return response.version_info if isinstance(response, DiscoveryResponse) else response.system_version_info
-
-
-def resources_of(response: Response) -> list[ProtoAny]:
-    """The resources' Any, whichever the variant."""
-    if isinstance(response, DiscoveryResponse):
-        return list(response.resources)
-    return [item.resource for item in response.resources]
-
-
-def replace_resources(response: Response, resources: list[ProtoAny]) -> None:
-    """Put these, in the same order, where `resources_of` took them from."""
-    for held, fresh in zip(resources_of(response), resources, strict=True):
-        held.CopyFrom(fresh)
-
-
-def rendered(response: Response) -> list[object]:
-    """The response's resources as JSON."""
-    return [to_json(item.type_url, item.value) for item in resources_of(response)]
+async def _ended(sending: asyncio.Task[None]) -> None:
+    """Ends the stream when nothing can be sent to Envoy any more."""
+    await asyncio.shield(sending)
+    raise _StreamEnded
 
 
 def _payload(response: Response) -> Payload:

@@ -40,6 +40,9 @@ def fill(plugin: istio.WasmPlugin, namespace: str, lookup: SecretLookup) -> tupl
     Without a reference it is `plugin` itself. `namespace`: where a Secret is looked for when the reference names
     none. Raises TemplateError.
     """
+    if b"${" not in plugin.SerializeToString():
+        # Writing JSON costs more than all the rest of a conversion, and most plugins refer to nothing.
+        return plugin, frozenset()
     text = _go_json(plugin)
     used: set[str] = set()
     references = list(_REFERENCE.finditer(text))

@@ -46,7 +46,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 )
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher
 
-from sim.discovery.plugins import Plugin, plugins_for
+from sim.discovery.plugins import Plugin, Slots
 from sim.model import Node
 from sim.profiles import PlainFilter, PluginSlot, Profile
 from sim.proto_gen import istio_networking_pb2 as net
@@ -113,10 +113,11 @@ class ListenerFactory:
         return [self._listener(plugins, node, port) for port in gateway_ports(state, node)]
 
     def _listener(self, plugins: Sequence[Plugin], node: Node, port: int) -> Resource:
-        chain = [self._links(plugins, node, port, ALL_PHASES, network=True)]
+        slots = Slots(plugins, self._profile, node, port)
+        chain = [self._links(slots.of(ALL_PHASES, network=True))]
         for entry in self._profile.http_filters:
             if isinstance(entry, PluginSlot):
-                chain.append(self._links(plugins, node, port, entry.plugins, network=False))
+                chain.append(self._links(slots.of(entry.plugins, network=False)))
         key = (port, tuple(chain))
         if key not in self._made:
             if len(self._made) >= _MOST_LISTENERS:
@@ -124,14 +125,8 @@ class ListenerFactory:
             self._made[key] = self._build(port, chain)
         return self._made[key]
 
-    def _links(
-        self, plugins: Sequence[Plugin], node: Node, port: int, phases: Sequence[str], *, network: bool
-    ) -> tuple[_Link, ...]:
-        profile = self._profile
-        return tuple(
-            _Link(plugin.extension_name(profile), plugin.fails_open, plugin)
-            for plugin in plugins_for(plugins, profile, node, port, phases, network=network)
-        )
+    def _links(self, plugins: Sequence[Plugin]) -> tuple[_Link, ...]:
+        return tuple(_Link(plugin.extension_name(self._profile), plugin.fails_open, plugin) for plugin in plugins)
 
     def _build(self, port: int, chain: Sequence[Sequence[_Link]]) -> Resource:
         name = f"0.0.0.0_{port}"

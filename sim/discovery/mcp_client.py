@@ -42,6 +42,8 @@ class McpClient:
                     reason = "the server closed the stream"
                 except grpc.aio.AioRpcError as error:
                     reason = f"{error.code().name}: {error.details()}"
+                except DecodeError as error:
+                    reason = f"the server sent no discovery response: {error}"
                 finally:
                     call.cancel()
                 self._trace.emit("discovery.mcp_disconnected", reason=reason)
@@ -60,24 +62,28 @@ class McpClient:
             if message is grpc.aio.EOF:
                 return
             response = DiscoveryResponse.FromString(message)
-            request = DiscoveryRequest(
+            resources = self._resources(response)
+            self._handle(response.type_url.rsplit("/", 1)[-1], response.version_info, resources)
+            waiting.discard(response.type_url)
+            if not waiting:
+                self.synced.set()
+            acknowledged = DiscoveryRequest(
                 node=_node(),
                 version_info=response.version_info,
                 type_url=response.type_url,
                 response_nonce=response.nonce,
             )
+            await call.write(acknowledged.SerializeToString())
+
+    def _resources(self, response: DiscoveryResponse) -> list[mcp.Resource]:
+        """What can be read of them: istiod leaves out the others and acknowledges all the same."""
+        resources = []
+        for item in response.resources:
             try:
-                resources = [mcp.Resource.FromString(item.value) for item in response.resources]
+                resources.append(mcp.Resource.FromString(item.value))
             except DecodeError as error:
-                # istiod drops what it can't read and acknowledges all the same.
                 self._trace.emit("discovery.mcp_refused", type_url=response.type_url, error=str(error))
-                resources = None
-            if resources is not None:
-                self._handle(response.type_url.rsplit("/", 1)[-1], response.version_info, resources)
-            waiting.discard(response.type_url)
-            if not waiting:
-                self.synced.set()
-            await call.write(request.SerializeToString())
+        return resources
 
 
 def _node() -> EnvoyNode:

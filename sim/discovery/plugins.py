@@ -6,8 +6,6 @@ pilot/pkg/networking/core/extension (`config_discovery`).
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,9 +18,10 @@ from envoy_data_plane.envoy.config.core.v3 import (
 )
 from envoy_data_plane.envoy.extensions.filters.http.composite.v3 import Composite
 from google.protobuf.any_pb2 import Any as ProtoAny
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.wrappers_pb2 import StringValue
 
+from sim.discovery.go_json import struct_text
+from sim.discovery.go_url import normalised
 from sim.model import ECDS, HTTP_COMPOSITE, HTTP_WASM, NETWORK_WASM, TYPE_PREFIX, Node
 from sim.profiles import Profile
 from sim.proto_gen import envoy_extension_pb2 as envoy
@@ -36,8 +35,8 @@ ENV_PULL_SECRET = "ISTIO_META_WASM_IMAGE_PULL_SECRET"
 ENV_RESOURCE_VERSION = "ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION"
 
 ROOT_NAMESPACE = "istio-system"
+_NO_PRIORITY = -(2**31)
 _FETCH_TIMEOUT = timedelta(seconds=30)
-_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):")
 
 
 def normalise_url(url: str) -> str | None:
@@ -45,16 +44,7 @@ def normalise_url(url: str) -> str | None:
 
     So `127.0.0.1:5000/p:1` has none (a first path segment with a colon), and the plugin vanishes without a word.
     """
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in url) or url.startswith(":"):
-        return None
-    scheme = _SCHEME.match(url)
-    if scheme is not None:
-        return scheme["scheme"].lower() + url[scheme.end() - 1 :]
-    if ":" in url.split("/", 1)[0]:
-        return None
-    if url.startswith("/"):
-        return f"oci://{url}"
-    return f"oci://{url}" if url else "oci:"
+    return normalised(url, "oci")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +54,31 @@ class PullSecrets:
     by_name: dict[str, str]
 
     def get(self, namespace: str, name: str) -> str:
-        """The configuration, empty when there is no such secret, as istiod fills it in."""
-        return self.by_name.get(f"{namespace}/{name}", "")
+        """The configuration, empty when there is no such secret, as istiod fills it in.
+
+        A namespace in the name counts for nothing: a plugin uses the secrets of its own.
+        """
+        return self.by_name.get(f"{namespace}/{name.rpartition('/')[2]}", "")
 
 
 class Plugin:
-    """One WasmPlugin with all that is derived from it."""
+    """One WasmPlugin with all that is derived from it. `created_s` is when it was made, 0 if unknown.
 
-    def __init__(self, namespace: str, name: str, spec: ext.WasmPlugin, version: str, url: str) -> None:
+    Raises ValueError for a spec that istiod discards: a URL that Go can't parse, a value without a kind.
+    """
+
+    def __init__(self, namespace: str, name: str, spec: ext.WasmPlugin, version: str, created_s: float = 0) -> None:
+        url = normalise_url(spec.url)
+        if url is None:
+            raise ValueError(f"no URL: {spec.url!r}")
         self.namespace = namespace
         self.name = name
         self.spec = spec
         self.version = version
+        self.created_s = created_s
         self.url = url
+        # As istiod does: an empty object is no configuration.
+        self.configuration = struct_text(spec.plugin_config) if spec.plugin_config.fields else None
 
     @property
     def key(self) -> str:
@@ -110,11 +112,12 @@ class Plugin:
     def extension_name(self, profile: Profile) -> str:
         return profile.extension_name.format(namespace=self.namespace, name=self.name)
 
-    def order(self) -> tuple[int, int, str]:
-        """Within a phase: by descending priority, without one last, then by name and namespace."""
-        if self.spec.HasField("priority"):
-            return (0, -self.spec.priority.value, f"{self.name}.{self.namespace}")
-        return (1, 0, f"{self.name}.{self.namespace}")
+    def order(self) -> tuple[int, bool, float, str]:
+        """Within a phase: by descending priority, without one last; then the proxy's own namespace before the root
+        one, the older before the younger, and by name and namespace.
+        """
+        priority = self.spec.priority.value if self.spec.HasField("priority") else _NO_PRIORITY
+        return (-priority, self.namespace == ROOT_NAMESPACE, self.created_s, f"{self.name}.{self.namespace}")
 
     def config_source(self, profile: Profile) -> ExtensionConfigSource:
         """The filter's `config_discovery`: nothing of the plugin itself."""
@@ -177,7 +180,7 @@ class Plugin:
 
     def _code(self) -> envoy.AsyncDataSource:
         if self.url.startswith("file:"):
-            return envoy.AsyncDataSource(local=envoy.DataSource(filename=self.url.removeprefix("file://")))
+            return envoy.AsyncDataSource(local=envoy.DataSource(filename=self.spec.url.removeprefix("file://")))
         return envoy.AsyncDataSource(
             remote=envoy.RemoteDataSource(
                 http_uri=envoy.HttpUri(uri=self.url, cluster="_", timeout=_FETCH_TIMEOUT),
@@ -186,50 +189,24 @@ class Plugin:
         )
 
     def _configuration(self) -> ProtoAny:
-        if not self.spec.HasField("plugin_config"):
+        if self.configuration is None:
             return ProtoAny()
-        text = json.dumps(
-            _go_numbers(MessageToDict(self.spec.plugin_config)),
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
-        return ProtoAny(
-            type_url=TYPE_PREFIX + "google.protobuf.StringValue", value=StringValue(value=text).SerializeToString()
-        )
+        text = StringValue(value=self.configuration)
+        return ProtoAny(type_url=TYPE_PREFIX + "google.protobuf.StringValue", value=text.SerializeToString())
 
 
-def _go_numbers(value: object) -> object:
-    """A Struct knows only doubles; Go writes 1.0 as 1."""
-    if isinstance(value, dict):
-        return {key: _go_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_go_numbers(item) for item in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return int(value)
-    return value
+class Slots:
+    """The plugins of one listener, by phase and kind, in the order of the chain."""
 
+    def __init__(self, plugins: Iterable[Plugin], profile: Profile, node: Node, port: int) -> None:
+        self._slots: dict[tuple[str, bool], list[Plugin]] = {}
+        for plugin in plugins:
+            if plugin.selects(node, port):
+                key = (ext.PluginPhase.Name(plugin.spec.phase), plugin.is_network(profile))
+                self._slots.setdefault(key, []).append(plugin)
+        for slot in self._slots.values():
+            slot.sort(key=Plugin.order)
 
-def plugins_for(
-    plugins: Iterable[Plugin],
-    profile: Profile,
-    node: Node,
-    port: int,
-    phases: Sequence[str],
-    *,
-    network: bool,
-) -> list[Plugin]:
-    """The plugins of a listener that stand in a slot of these phases, in the order of the chain."""
-    chosen: list[Plugin] = []
-    for phase in phases:
-        chosen += sorted(
-            (
-                plugin
-                for plugin in plugins
-                if ext.PluginPhase.Name(plugin.spec.phase) == phase
-                and plugin.is_network(profile) == network
-                and plugin.selects(node, port)
-            ),
-            key=Plugin.order,
-        )
-    return chosen
+    def of(self, phases: Sequence[str], *, network: bool) -> list[Plugin]:
+        """Those that stand where these phases have their place."""
+        return [plugin for phase in phases for plugin in self._slots.get((phase, network), ())]

@@ -74,11 +74,11 @@ class Discovery:
             self._debounce.changed(kind)
 
     def _push(self, kinds: frozenset[str]) -> None:
+        self._pushes += 1
         self.context = self._new_context()
         self.ads.push(pushed_for(kinds))
 
     def _new_context(self) -> PushContext:
-        self._pushes += 1
         state, plugins = self._configuration.freeze()
         return PushContext(
             version=push_version(self._pushes, self._clock.now()),
@@ -144,8 +144,13 @@ class Discovery:
         return found if isinstance(found, ext.WasmPlugin) else None
 
     def settle(self) -> None:
-        """Take in what still waits for quiet, so that the first proxy is not served an empty world."""
+        """Take in what still waits for quiet, so that the first proxy is not served an empty world.
+
+        That is push 1, of which nobody hears, even when there is nothing.
+        """
         self._debounce.flush()
+        if not self._pushes:
+            self._push(frozenset())
 
     def close(self) -> None:
         self._debounce.close()

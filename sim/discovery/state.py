@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtoMessage
 
 from sim.discovery import gateway
-from sim.discovery.plugins import Plugin, PullSecrets, normalise_url
+from sim.discovery.plugins import Plugin, PullSecrets
 from sim.model import CDS, ECDS, EDS, LDS, RDS, Node
 from sim.profiles import Profile
 from sim.proto_gen import istio_extensions_pb2 as ext
@@ -60,53 +61,82 @@ class Configuration:
 
     def __init__(self) -> None:
         self.by_kind: dict[str, dict[str, ProtoMessage]] = {kind: {} for kind in KINDS}
-        self.versions: dict[str, str] = {}
+        self._plugins: dict[str, Plugin] = {}
         self._stamps = 0
+        self._gateway: gateway.GatewayState | None = None
 
     def replace(self, kind: str, resources: Collection[mcp.Resource]) -> Received:
-        """Take a whole MCP response for a kind: what it lacks is deleted."""
+        """Take a whole MCP response for a kind: what it lacks, or holds but can't be read, is deleted."""
         held = self.by_kind[kind]
         fresh: dict[str, ProtoMessage] = {}
         refused: dict[str, str] = {}
-        given: dict[str, str] = {}
+        metadata: dict[str, mcp.Metadata] = {}
         for item in resources:
             name = item.metadata.name
             message = KINDS[kind]()
             try:
-                message.ParseFromString(item.body.value)
-            except DecodeError as error:
+                _read(item, message)
+            except (DecodeError, ValueError) as error:
                 refused[name] = str(error)
                 continue
-            fresh[name] = message
-            given[name] = item.metadata.version
-        changed = {name for name, message in fresh.items() if held.get(name) != message}
-        removed = held.keys() - fresh.keys()
-        if kind == "WasmPlugin":
-            for name in changed:
-                self._stamps += 1
-                self.versions[name] = given[name] or str(self._stamps)
+            fresh[name], metadata[name] = message, item.metadata
+        changed = frozenset(name for name, message in fresh.items() if held.get(name) != message)
+        removed = frozenset(held.keys() - fresh.keys())
         self.by_kind[kind] = fresh
-        return Received(kind, frozenset(changed), frozenset(removed), refused)
+        if kind == "WasmPlugin":
+            self._follow(changed, metadata)
+        else:
+            self._gateway = None
+        return Received(kind, changed, removed, refused)
+
+    def _follow(self, changed: Collection[str], metadata: Mapping[str, mcp.Metadata]) -> None:
+        """Keep the plugins of the unchanged specs, and make the others."""
+        kept, self._plugins = self._plugins, {}
+        for key in sorted(metadata):
+            before = kept.get(key)
+            created_s = metadata[key].create_time.seconds + metadata[key].create_time.nanos / 1e9
+            if key in changed:
+                self._stamps += 1
+                version = metadata[key].version or str(self._stamps)
+            elif before is None:
+                # What istiod discards stays discarded.
+                continue
+            elif before.created_s == created_s:
+                self._plugins[key] = before
+                continue
+            else:
+                version = before.version
+            namespace, _, name = key.partition("/")
+            spec = self.by_kind["WasmPlugin"][key]
+            assert isinstance(spec, ext.WasmPlugin)
+            # istiod says in its log alone that it discards a plugin.
+            with contextlib.suppress(ValueError):
+                self._plugins[key] = Plugin(namespace, name, spec, version, created_s)
 
     def freeze(self) -> tuple[gateway.GatewayState, list[Plugin]]:
         """What a push is made of; later changes do not reach it."""
-        state = gateway.GatewayState(
+        if self._gateway is None:
+            self._gateway = self._gateway_state()
+        return self._gateway, list(self._plugins.values())
+
+    def _gateway_state(self) -> gateway.GatewayState:
+        return gateway.GatewayState(
             gateways={n: m for n, m in self.by_kind["Gateway"].items() if isinstance(m, net.Gateway)},
             virtual_services={
                 n: m for n, m in self.by_kind["VirtualService"].items() if isinstance(m, net.VirtualService)
             },
             service_entries={n: m for n, m in self.by_kind["ServiceEntry"].items() if isinstance(m, net.ServiceEntry)},
         )
-        plugins = []
-        for key in sorted(self.by_kind["WasmPlugin"]):
-            spec = self.by_kind["WasmPlugin"][key]
-            assert isinstance(spec, ext.WasmPlugin)
-            url = normalise_url(spec.url)
-            if url is None:
-                continue
-            namespace, _, name = key.partition("/")
-            plugins.append(Plugin(namespace, name, spec, self.versions.get(key, ""), url))
-        return state, plugins
+
+
+def _read(resource: mcp.Resource, message: ProtoMessage) -> None:
+    """Fill the message. Raises DecodeError or ValueError for what istiod leaves out."""
+    if resource.metadata.name.count("/") != 1:
+        raise ValueError("its name is not namespace/name")
+    expected = message.DESCRIPTOR.full_name
+    if resource.body.type_url.rpartition("/")[2] != expected:
+        raise ValueError(f"{resource.body.type_url or 'nothing'!r} is no {expected}")
+    message.ParseFromString(resource.body.value)
 
 
 @dataclass(slots=True)

@@ -6,12 +6,14 @@ import asyncio
 import collections
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.affinity import on_every_core
 from sim.envoy.admin import Admin, admin
 from sim.envoy.binary import EnvoyBinary
 from sim.envoy.bootstrap import BootstrapOptions, bootstrap
@@ -148,16 +150,18 @@ async def envoy(options: EnvoyOptions, trace: Trace) -> AsyncIterator[Envoy]:
     ]  # fmt: skip
     with trace.span("envoy.start", version=options.binary.version, workers=options.workers):
         try:
-            process = await asyncio.create_subprocess_exec(
-                options.binary.path,
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                limit=1 << 20,
-                # A terminal's Ctrl-C is for us alone; we stop Envoy ourselves.
-                start_new_session=True,
-            )
+            with on_every_core():
+                process = await asyncio.create_subprocess_exec(
+                    *_bound_to_us(),
+                    options.binary.path,
+                    *arguments,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
+                    limit=1 << 20,
+                    # A terminal's Ctrl-C is for us alone; we stop Envoy ourselves.
+                    start_new_session=True,
+                )
         except OSError as error:
             raise EnvironmentProblem(f"{options.binary.path} can't be started: {error.strerror}") from error
     running = Envoy(options, process, trace)
@@ -171,6 +175,16 @@ async def envoy(options: EnvoyOptions, trace: Trace) -> AsyncIterator[Envoy]:
         await _stop(process)
         await reader
         trace.emit("envoy.stop", exit_status=process.returncode)
+
+
+def _bound_to_us() -> list[str]:
+    """A command's prefix that has the kernel kill it when we are killed, so that even then no Envoy is left.
+
+    util-linux's setpriv does that; where there is none, only SIGKILL leaves an Envoy behind. (`preexec_fn` could
+    too, but runs Python in a fork of a process whose gRPC threads are gone.)
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv is not None else []
 
 
 async def _admin_address(running: Envoy, file: Path, timeout_s: float) -> str:

@@ -50,7 +50,8 @@ class HttpFetcher:
     """Downloads modules by HTTP and HTTPS. An async context manager, which owns the connections.
 
     `insecure_hosts` (`host[:port]`) are asked without verifying their certificate. `timeout_s` is for a whole fetch,
-    None waits for ever. `pauses_s` makes the pauses between the tries of one fetch.
+    `request_timeout_s` for each of its `tries` requests; None waits for ever. `pauses_s` makes the pauses between the
+    tries of one fetch.
     """
 
     def __init__(
@@ -59,12 +60,16 @@ class HttpFetcher:
         insecure_hosts: Collection[str] = (),
         ssl_context: ssl.SSLContext | None = None,
         timeout_s: float | None = 30.0,
+        request_timeout_s: float | None = None,
+        tries: int = TRIES,
         pauses_s: Callable[[], Iterator[float]] = growing_pauses_s,
         limit_bytes: int = MAX_BYTES,
     ) -> None:
         self._insecure_hosts = insecure_hosts
         self._http = HttpClient(ssl_context)
         self._timeout_s = timeout_s
+        self._request_timeout_s = request_timeout_s
+        self._tries = tries
         self._pauses_s = pauses_s
         self._limit_bytes = limit_bytes
 
@@ -112,10 +117,14 @@ class HttpFetcher:
     async def _download(self, url: str) -> bytes:
         host = url.partition("://")[2].partition("/")[0]
         pauses_s = self._pauses_s()
-        for tries_left in range(TRIES - 1, -1, -1):
+        status, trouble = None, "was never sent: no try is allowed"
+        for tries_left in range(self._tries - 1, -1, -1):
             status = None
             try:
-                async with self._http.get(url, verify=host not in self._insecure_hosts) as response:
+                async with (
+                    asyncio.timeout(self._request_timeout_s),
+                    self._http.get(url, verify=host not in self._insecure_hosts) as response,
+                ):
                     status = response.status
                     body = await read_body(response, self._limit_bytes)
                     if status == 200:
@@ -125,6 +134,11 @@ class HttpFetcher:
                         break
             except (ConnectionLostError, UnreachableError) as error:
                 trouble = f"failed: {error}"
+            except TimeoutError:
+                trouble = f"took more than {self._request_timeout_s:g} s"
+                if status is not None:
+                    # The answer had begun: a body that stops coming is not asked for again.
+                    break
             if tries_left:
                 await asyncio.sleep(next(pauses_s))
         raise FetchError("download", f"GET {url} {trouble}", status=status, hint="check the URL and the server's log")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sim.affinity import on_one_core
 from sim.agent import Agent, AgentOptions, FetchOptions, agent
 from sim.core import CoreOptions
 from sim.core.mcp import Core, core
@@ -63,6 +64,7 @@ class Pipeline:
 async def pipeline(options: PipelineOptions, trace: Trace) -> AsyncIterator[Pipeline]:
     """Every part up and Envoy's gateway listener open; all gone when left."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(on_one_core())
         # Sockets and modules live in a short path of their own: a Unix socket's may have 107 bytes.
         state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ecdsim-")))
         gateway_port = stack.enter_context(reserved_port(options.gateway_port))

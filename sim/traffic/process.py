@@ -9,6 +9,8 @@ import sys
 from collections import deque
 from typing import Any
 
+from sim.affinity import on_every_core
+
 TAIL_LINES = 40
 LINE_LIMIT_BYTES = 4 * 1024 * 1024
 TERMINATE_S = 1.0
@@ -29,8 +31,8 @@ class ModuleProcess:
     @classmethod
     async def start(cls, module: str) -> ModuleProcess:
         # -P: a directory of the user's that happens to be called `sim` must not stand in for ours.
-        return cls(
-            await asyncio.create_subprocess_exec(
+        with on_every_core():
+            process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
                 "-m",
@@ -41,7 +43,7 @@ class ModuleProcess:
                 limit=LINE_LIMIT_BYTES,
                 process_group=0,
             )
-        )
+        return cls(process)
 
     @property
     def pid(self) -> int:

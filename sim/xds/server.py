@@ -6,10 +6,12 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from sim.errors import EnvironmentProblem
 from sim.model import Node
@@ -52,6 +54,24 @@ class Observer(Protocol):
     def closed(self, stream: ServerStream) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """Why a type waits to be sent: the names that requests asked for (None: all), or a push."""
+
+    names: frozenset[str] | None
+    pushed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What goes out next, noted as sent. `pushed` tells a push from the answer to a request."""
+
+    answer: Answer
+    nonce: str
+    message: bytes
+    pushed: bool
+
+
 class ServerStream:
     """One client's stream: its node, its watches, and the slot of types that wait to be pushed."""
 
@@ -62,8 +82,8 @@ class ServerStream:
         self._sotw = SotwSubscriptions()
         self._delta = DeltaSubscriptions()
         # Insertion order is the order of sending. A type stands here once, however often it changed: the
-        # newest state wins. The value holds the names a request asked for, None for a push of everything.
-        self._due: dict[str, frozenset[str] | None] = {}
+        # newest state wins.
+        self._due: dict[str, _Due] = {}
         self._wake = asyncio.Event()
 
     @property
@@ -75,12 +95,12 @@ class ServerStream:
         for type_url in type_urls:
             if type_url in self.watches:
                 self._due.pop(type_url, None)
-                self._due[type_url] = None
+                self._due[type_url] = _Due(None, pushed=True)
         if self._due:
             self._wake.set()
 
     def receive(self, message: bytes) -> Reaction:
-        """Take a request from the wire."""
+        """Take a request from the wire. Raises DecodeError for what is not one."""
         if self.variant is Variant.SOTW:
             sotw = DiscoveryRequest.FromString(message)
             self._identify(sotw.node)
@@ -90,9 +110,11 @@ class ServerStream:
             self._identify(delta.node)
             reaction = self._delta.receive(delta)
         if reaction.answer:
-            due = self._due.get(reaction.type_url, reaction.names)
-            merged = None if due is None or reaction.names is None else due | reaction.names
-            self._due[reaction.type_url] = merged
+            waiting = self._due.get(reaction.type_url)
+            names = reaction.names
+            if waiting is not None:
+                names = None if names is None or waiting.names is None else names | waiting.names
+            self._due[reaction.type_url] = _Due(names, pushed=waiting is not None and waiting.pushed)
             self._wake.set()
         return reaction
 
@@ -102,17 +124,34 @@ class ServerStream:
             labels = node.metadata.fields["LABELS"].struct_value.fields if "LABELS" in node.metadata.fields else {}
             self.node = Node(node.id, {key: labels[key].string_value for key in labels})
 
-    async def next_due(self) -> tuple[str, frozenset[str] | None]:
-        """The next type to send, and the names it is about (None: all that the client watches)."""
+    async def due(self) -> None:
+        """Returns once something waits to be sent."""
         while not self._due:
             self._wake.clear()
             await self._wake.wait()
-        type_url = next(iter(self._due))
-        return type_url, self._due.pop(type_url)
 
-    def encode(self, answer: Answer, nonce: str, asked: frozenset[str] | None) -> bytes:
-        machine = self._sotw if self.variant is Variant.SOTW else self._delta
-        return machine.encode(answer, nonce, asked)
+    def respond(self, source: Source) -> Response | None:
+        """Take the next response out of the slot; None when nothing in it is to be sent any more."""
+        while self._due:
+            type_url = next(iter(self._due))
+            due = self._due.pop(type_url)
+            watch = self.watches.get(type_url)
+            if watch is None or watch.wants_nothing:
+                continue
+            names: Collection[str] | None = None if watch.wildcard else frozenset(watch.names)
+            if due.names is not None:
+                # The client may have thought better of a name since.
+                names = frozenset(filter(watch.wants, due.names))
+                if not names:
+                    continue
+            answer = source.answer(self.node, type_url, names)
+            if answer is None:
+                continue
+            nonce = source.nonce()
+            machine = self._sotw if self.variant is Variant.SOTW else self._delta
+            message = machine.encode(answer, nonce, None if due.names is None else frozenset(names or ()))
+            return Response(answer, nonce, message, due.pushed)
+        return None
 
 
 class AdsServer:
@@ -151,36 +190,51 @@ class AdsServer:
         stream = ServerStream(next(self._ids), variant)
         self.streams[stream.id] = stream
         self._observer.opened(stream)
-        writer = asyncio.create_task(self._write(stream, context), name=f"ads-write-{stream.id}")
         try:
-            while True:
-                message = await context.read()
-                if message is grpc.aio.EOF:
-                    return
-                self._observer.received(stream, stream.receive(message))
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(self._write(stream, context), name=f"ads-write-{stream.id}")
+                broken = await self._read(stream, context)
+                writer.cancel()
         finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
             del self.streams[stream.id]
             self._observer.closed(stream)
             self._handlers.discard(task)
+        if broken is not None:
+            await context.abort(grpc.StatusCode.INTERNAL, broken)
+
+    async def _read(self, stream: ServerStream, context: grpc.aio.ServicerContext[bytes, bytes]) -> str | None:
+        """Take requests until the client has no more, or sends what is none: then why."""
+        while True:
+            message = await context.read()
+            if message is grpc.aio.EOF:
+                return None
+            try:
+                reaction = stream.receive(message)
+            except DecodeError as error:
+                return f"not a discovery request: {error}"
+            self._observer.received(stream, reaction)
 
     async def _write(self, stream: ServerStream, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        while True:
-            type_url, asked = await stream.next_due()
-            watch = stream.watches.get(type_url)
-            if watch is None:
-                continue
-            names: Collection[str] | None = asked
-            if asked is None and not watch.wildcard:
-                names = watch.names
-            answer = self._source.answer(stream.node, type_url, names)
-            if answer is None:
-                continue
-            nonce = self._source.nonce()
-            message = stream.encode(answer, nonce, asked)
-            self._observer.sent(stream, answer, nonce, pushed=asked is None)
-            await context.write(message)
+        writing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await stream.due()
+                response = stream.respond(self._source)
+                if response is None:
+                    continue
+                self._observer.sent(stream, response.answer, response.nonce, response.pushed)
+                # The next response is made while this one is on its way; gRPC takes one write at a time.
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(context.write(response.message), name=f"ads-send-{stream.id}")
+                await asyncio.sleep(0)  # lets the write begin
+        except grpc.aio.BaseError:
+            # The client is gone; reading says so too, and ends the stream.
+            pass
+        finally:
+            if writing is not None:
+                writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)
 
     async def drain(self) -> None:
         """Cancel and await the handlers that `server.stop` leaves running."""

@@ -27,6 +27,8 @@ class Watch:
     type_url: str
     wildcard: bool = False
     names: set[str] = field(default_factory=set)
+    #: The client has named something; from then on naming nothing no longer means everything (SotW).
+    has_named: bool = False
     nonce_sent: str = ""
     version_sent: str = ""
     nonce_acked: str = ""
@@ -42,6 +44,10 @@ class Watch:
     def sent(self, nonce: str, version_info: str) -> None:
         """Note a response that went out."""
         self.nonce_sent, self.version_sent = nonce, version_info
+
+    @property
+    def wants_nothing(self) -> bool:
+        return not self.wildcard and not self.names
 
     @property
     def synced(self) -> bool:
@@ -81,44 +87,39 @@ class SotwSubscriptions:
     def receive(self, request: DiscoveryRequest) -> Reaction:
         """Take a request; the machine's state is what it was before, or follows the request, never between."""
         type_url, nonce, version = request.type_url, request.response_nonce, request.version_info
-        names = set(request.resource_names)
+        asked = set(request.resource_names)
         watch = self.watches.get(type_url)
         if request.HasField("error_detail"):
+            # As in istiod, the names of a NACK count for nothing; the next ACK tells them again.
             error = request.error_detail.message
             if watch is not None and nonce == watch.nonce_sent:
                 watch.error = error
             return Reaction("nack", type_url, nonce=nonce, version_info=version, error=error)
-        if watch is None:
-            if not names and type_url in NAMED_ONLY:
-                return Reaction("unsubscribe", type_url, nonce=nonce, version_info=version)
-            # "Initial" is this, whatever nonce or version it carries: istiod's own MCP client begins with a
-            # nonce, and a client that reconnects with those of its last stream.
-            self.watches[type_url] = Watch(type_url, wildcard=not names or "*" in names, names=names - {"*"})
-            return Reaction("subscribe", type_url, answer=True, nonce=nonce, version_info=version)
+        if not asked and type_url in NAMED_ONLY:
+            # Whatever its nonce: who wants nothing need not have seen the newest push.
+            self.watches.pop(type_url, None)
+            return Reaction("unsubscribe", type_url, nonce=nonce, version_info=version)
+
+        has_named = bool(asked) or (watch is not None and watch.has_named)
+        wildcard = "*" in asked or not has_named
+        names = asked - {"*"}
+        if watch is None or not nonce:
+            # The first of its type is "initial", whatever nonce or version it carries: istiod's own MCP client
+            # begins with a nonce, and a client that reconnects with the version of its last stream.
+            self.watches[type_url] = Watch(type_url, wildcard=wildcard, names=names, has_named=has_named)
+            answer = wildcard or bool(names)
+            return Reaction("subscribe", type_url, answer=answer, nonce=nonce, version_info=version)
         if nonce != watch.nonce_sent:
             return Reaction("stale", type_url, nonce=nonce, version_info=version)
-        if nonce:
-            watch.nonce_acked, watch.version_acked, watch.error = nonce, version, None
-        if not names and type_url in NAMED_ONLY:
-            del self.watches[type_url]
-            return Reaction("unsubscribe", type_url, nonce=nonce, version_info=version)
-        added = names - watch.names - {"*"}
-        becomes_wildcard = "*" in names and not watch.wildcard
-        if names:
-            watch.names = names - {"*"}
-            watch.wildcard = "*" in names
-        if becomes_wildcard:
-            return Reaction("subscribe", type_url, answer=True, nonce=nonce, version_info=version)
-        if added:
-            return Reaction(
-                "subscribe",
-                type_url,
-                answer=True,
-                # istiod answers a grown list with what is new in it alone, except where a type's list is whole.
-                names=frozenset(added) if type_url in NAMED_ONLY else None,
-                nonce=nonce,
-                version_info=version,
-            )
+
+        watch.nonce_acked, watch.version_acked, watch.error = nonce, version, None
+        added = names - watch.names
+        becomes_wildcard = wildcard and not watch.wildcard
+        watch.names, watch.wildcard, watch.has_named = names, wildcard, has_named
+        if added or becomes_wildcard:
+            # istiod answers a grown list with what is new in it alone, except where a type's list is whole.
+            fresh = frozenset(added) if type_url in NAMED_ONLY and not becomes_wildcard else None
+            return Reaction("subscribe", type_url, answer=True, names=fresh, nonce=nonce, version_info=version)
         return Reaction("ack", type_url, nonce=nonce, version_info=version)
 
     def encode(self, answer: Answer, nonce: str, asked: frozenset[str] | None = None) -> bytes:
@@ -143,10 +144,8 @@ class DeltaSubscriptions:
             if error is not None:
                 return Reaction("nack", type_url, nonce=nonce, error=error)
             initial = set(request.initial_resource_versions)
-            wildcard = "*" in subscribe or (not subscribe and type_url not in NAMED_ONLY)
-            names = subscribe - {"*"}
-            if type_url in NAMED_ONLY:
-                names |= initial
+            wildcard = "*" in subscribe - unsubscribe or (not subscribe and type_url not in NAMED_ONLY)
+            names = (subscribe | initial if type_url in NAMED_ONLY else subscribe) - unsubscribe - {"*"}
             if not wildcard and not names:
                 return Reaction("unsubscribe", type_url, nonce=nonce)
             self.watches[type_url] = Watch(type_url, wildcard=wildcard, names=names, held=initial)
@@ -160,19 +159,22 @@ class DeltaSubscriptions:
         elif nonce:
             watch.nonce_acked, watch.version_acked, watch.error = nonce, watch.version_sent, None
 
-        becomes_wildcard = "*" in subscribe and not watch.wildcard
-        fresh = subscribe - {"*"}
-        watch.names |= fresh
-        watch.names -= unsubscribe - {"*"}
-        watch.held -= unsubscribe
+        becomes_wildcard = "*" in subscribe - unsubscribe and not watch.wildcard
+        fresh = subscribe - unsubscribe - {"*"}
+        watch.names = (watch.names | subscribe) - unsubscribe - {"*"}
         watch.wildcard = (watch.wildcard or "*" in subscribe) and "*" not in unsubscribe
-        if becomes_wildcard:
-            return Reaction("subscribe", type_url, answer=True, nonce=nonce)
-        if fresh - unsubscribe:
+        if watch.wildcard:
+            # The client can't know whether "*" still covers the name, so it must be told what became of it.
+            fresh |= unsubscribe - {"*"}
+        else:
+            watch.held = set(filter(watch.wants, watch.held))
+        if becomes_wildcard or fresh:
             # Even a name that is already subscribed: the client may have lost the resource (the specification,
             # "Resource names in delta": the server must send it again).
-            return Reaction("subscribe", type_url, answer=True, names=frozenset(fresh - unsubscribe), nonce=nonce)
-        if unsubscribe and kind == "ack" and not nonce:
+            asked = None if becomes_wildcard else frozenset(fresh)
+            taken: Kind = "subscribe" if error is None else kind
+            return Reaction(taken, type_url, answer=True, names=asked, nonce=nonce, error=error)
+        if unsubscribe and not nonce:
             kind = "unsubscribe"
         return Reaction(kind, type_url, nonce=nonce, error=error)
 
