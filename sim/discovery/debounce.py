@@ -55,12 +55,6 @@ class Debounce:
             span.complete(changes=events, kinds=sorted(kinds))
         self._push(kinds)
 
-    def flush(self) -> None:
-        """Push now what waits, if anything does."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._fire()
-
     def close(self) -> None:
         """Forget what waits."""
         if self._timer is not None:

@@ -10,7 +10,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PORT = re.compile(r":[0-9]*")
 _USERINFO = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:%@-]*")
-_HOST = re.compile(r"""[A-Za-z0-9._~!$&'()*+,;=:\[\]<>"\u0080-\U0010ffff-]*""")
+#: Only what is not ASCII may stand escaped in a host.
+_HOST = re.compile(r"""(?:[A-Za-z0-9._~!$&'()*+,;=:\[\]<>"\u0080-\U0010ffff-]|%[89A-Fa-f][0-9A-Fa-f])*""")
 #: A path or fragment of these alone stays as it was written; any other is decoded and escaped anew.
 _AS_WRITTEN = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@\[\]%/-]*")
 _AS_WRITTEN_FRAGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@\[\]%/?-]*")
@@ -60,7 +61,7 @@ def _authority(text: str) -> str | None:
         name, colon, port = host.rpartition(":")
         if (colon and not _PORT.fullmatch(colon + port)) or not _HOST.fullmatch(name or host):
             return None
-        host = quote(host, safe="-._~!$&'()*+,;=:[]<>\"")
+        host = quote(unquote_to_bytes(host), safe="-._~!$&'()*+,;=:[]<>\"")
     if not at:
         return host
     name, colon, password = user.partition(":")

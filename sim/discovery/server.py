@@ -45,6 +45,7 @@ class Discovery:
         self._configuration = Configuration()
         self._debounce = Debounce(options.debounce, self._push, trace)
         self._pushes = 0
+        self._settled = False
         self._listeners = ListenerFactory(options.profile, options.bind)
         self.context = self._new_context()
         self.ads = AdsServer(self, self)
@@ -70,7 +71,7 @@ class Discovery:
             removed=sorted(received.removed),
             refused=dict(received.refused) or None,
         )
-        if received:
+        if received and self._settled:
             self._debounce.changed(kind)
 
     def _push(self, kinds: frozenset[str]) -> None:
@@ -144,13 +145,12 @@ class Discovery:
         return found if isinstance(found, ext.WasmPlugin) else None
 
     def settle(self) -> None:
-        """Take in what still waits for quiet, so that the first proxy is not served an empty world.
+        """Make push 1, of which nobody hears, of all that was received; from now on changes are debounced.
 
-        That is push 1, of which nobody hears, even when there is nothing.
+        So the first proxy is not served half a world.
         """
-        self._debounce.flush()
-        if not self._pushes:
-            self._push(frozenset())
+        self._settled = True
+        self._push(frozenset())
 
     def close(self) -> None:
         self._debounce.close()

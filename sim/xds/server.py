@@ -130,6 +130,11 @@ class ServerStream:
             self._wake.clear()
             await self._wake.wait()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something waits to be sent at this moment."""
+        return bool(self._due)
+
     def respond(self, source: Source) -> Response | None:
         """Take the next response out of the slot; None when nothing in it is to be sent any more."""
         while self._due:
@@ -223,11 +228,15 @@ class AdsServer:
                 if response is None:
                     continue
                 self._observer.sent(stream, response.answer, response.nonce, response.pushed)
-                # The next response is made while this one is on its way; gRPC takes one write at a time.
+                # gRPC takes one write at a time; the next response is made while this one is on its way.
                 if writing is not None:
                     await writing
-                writing = asyncio.create_task(context.write(response.message), name=f"ads-send-{stream.id}")
-                await asyncio.sleep(0)  # lets the write begin
+                    writing = None
+                if stream.has_more:
+                    writing = asyncio.create_task(context.write(response.message), name=f"ads-send-{stream.id}")
+                    await asyncio.sleep(0)  # lets the write begin
+                else:
+                    await context.write(response.message)
         except grpc.aio.BaseError:
             # The client is gone; reading says so too, and ends the stream.
             pass

@@ -727,6 +727,23 @@ def test_delta_a_subscription_that_a_push_overtakes_is_answered_by_the_push() ->
     )
 
 
+def test_delta_names_asked_for_one_after_the_other_are_answered_together() -> None:
+    delta(
+        """
+        == EDS a=1 b=1 c=1
+        >> EDS +a
+           subscribe: all
+        << EDS v1 n1: a=1
+        >> EDS +b
+           subscribe: b
+        >> EDS +c
+           subscribe: c
+        << EDS v1 n2: b=1 c=1
+        << nothing
+        """
+    )
+
+
 def test_delta_a_push_that_a_subscription_overtakes_still_holds_everything() -> None:
     delta(
         """
