@@ -33,8 +33,8 @@ class Core:
         self._trace = trace
         self._nonces = itertools.count(1)
         self._answers: dict[tuple[str, int], Answer] = {}
-        #: Plugins changed since a push of WasmPlugins last went out.
-        self._changed_plugins: frozenset[str] = frozenset()
+        #: By stream: the plugins that changed since WasmPlugins last went out on it.
+        self._changed_plugins: dict[int, frozenset[str]] = {}
         self.ads = AdsServer(self, self)
         self._stop = self.controller.listen(self._push)
 
@@ -43,7 +43,8 @@ class Core:
         return self.ads.address
 
     def _push(self, kinds: frozenset[Kind], plugins: frozenset[str]) -> None:
-        self._changed_plugins |= plugins
+        for stream in self.ads.streams:
+            self._changed_plugins[stream] = self._changed_plugins.get(stream, frozenset()) | plugins
         self.ads.push([url for stream in self.ads.streams.values() for url in stream.watches if kind_of(url) in kinds])
 
     # -- the server's Source: every type is answered, with an empty list where Core has nothing ----------------
@@ -85,7 +86,7 @@ class Core:
     def sent(self, stream: ServerStream, answer: Answer, nonce: str, pushed: bool) -> None:
         changed: list[str] = []
         if kind_of(answer.type_url) == "WasmPlugin":
-            changed, self._changed_plugins = sorted(self._changed_plugins), frozenset()
+            changed = sorted(self._changed_plugins.pop(stream.id, ()))
         self._trace.emit(
             "core.mcp_push",
             node_id=stream.node.id,
@@ -101,6 +102,7 @@ class Core:
         )
 
     def closed(self, stream: ServerStream) -> None:
+        self._changed_plugins.pop(stream.id, None)
         self._trace.emit("core.stream_closed", stream=stream.id)
 
     def close(self) -> None:
