@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 TYPE_PREFIX = "type.googleapis.com/"
@@ -26,6 +27,12 @@ SYSTEM_NAMESPACE = "higress-system"
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
+#: As Go's time.ParseDuration reads it; µ is two characters that look alike.
+_GO_DURATION = re.compile(r"(?P<number>\d+\.?\d*|\.\d+)(?P<unit>ns|us|\u00b5s|\u03bcs|ms|s|m|h)", re.ASCII)
+_GO_SECONDS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, **_SECONDS}
+#: Go counts nanoseconds in 64 bits.
+_GO_LONGEST_S = (2**63 - 1) / 1e9
+
 
 def short_name(type_url: str) -> str:
     """`LDS` for the listener's type URL; the last word of any other."""
@@ -37,15 +44,34 @@ def parse_duration_s(text: str) -> float:
 
     Raises ValueError for anything else, a bare number included: a duration carries its unit.
     """
-    total, position = 0.0, 0
-    for match in _DURATION.finditer(text):
-        if match.start() != position:
-            break
-        total += float(match["number"]) * _SECONDS[match["unit"]]
-        position = match.end()
-    if not text or position != len(text):
+    total = _sum_s(text, _DURATION, _SECONDS)
+    if total is None:
         raise ValueError(f"{text!r} is not a duration; write a number and a unit, such as 100ms, 5s or 1m30s")
     return total
+
+
+def parse_go_duration_s(text: str) -> float:
+    """Seconds from what Go's time.ParseDuration takes and is not negative: `1h30m`, `500us`, `.5s`, `0`.
+
+    For flags and Istio's environment variables; a scenario's durations are `parse_duration_s`'s.
+    Raises ValueError for anything else, and for more than the 292 years that Go can count.
+    """
+    bare = text.removeprefix("+")
+    total = 0.0 if bare == "0" else _sum_s(bare, _GO_DURATION, _GO_SECONDS)
+    if total is None or total > _GO_LONGEST_S:
+        raise ValueError(f"{text!r} is not a duration; write a number and a unit, such as 100ms, 5s or 1h30m")
+    return total
+
+
+def _sum_s(text: str, pattern: re.Pattern[str], seconds: Mapping[str, float]) -> float | None:
+    """The sum of the text's quantities, None when something else is in it."""
+    total, position = 0.0, 0
+    for match in pattern.finditer(text):
+        if match.start() != position:
+            break
+        total += float(match["number"]) * seconds[match["unit"]]
+        position = match.end()
+    return total if text and position == len(text) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,11 +132,17 @@ class _Builder:
             if older is None or host == ANY_HOST:
                 routes.append(route)
 
-    def add_catch_all(self) -> None:
+    def add_catch_all(self, *, routed: bool) -> None:
+        """The run's upstream as a service, and, if `routed`, the one route to it.
+
+        The service stays when Ingresses take the route over: requests on their way by the old route still need its
+        cluster, and it is nobody's fault that we had such a route.
+        """
         namespace = self._options.namespace
         service = _Service(namespace, CATCH_ALL_SERVICE)
         self._port_names.setdefault(service, {})[CATCH_ALL_PORT] = f"http-{CATCH_ALL_PORT}"
-        self._hosts[ANY_HOST] = [_Route(f"{namespace}/{CATCH_ALL}", False, "/", service, CATCH_ALL_PORT)]
+        if routed:
+            self._hosts[ANY_HOST] = [_Route(f"{namespace}/{CATCH_ALL}", False, "/", service, CATCH_ALL_PORT)]
 
     def routing(self) -> Routing:
         gateway = f"{self._options.namespace}/{GATEWAY_NAME}"
@@ -234,8 +240,7 @@ def make_routing(ingresses: Iterable[StoredObject], services: Iterable[StoredObj
         builder.add(ingress)
     for ingress in read:
         builder.add_default_backend(ingress)
-    if not every:
-        builder.add_catch_all()
+    builder.add_catch_all(routed=not every)
     routing = builder.routing()
     routing.skipped.extend(_of_another_class(every, read, options.ingress_class))
     return routing

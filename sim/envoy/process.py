@@ -23,6 +23,7 @@ from sim.trace import Trace
 
 _STOP_S = 5.0
 _TAIL_LINES = 40
+_TAIL_COLUMNS = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class Envoy:
                 shown = text if line is None else str(line)
                 file.write(shown + "\n")
                 file.flush()
-                self._tail.append(shown)
+                # Some lines list every extension there is; a tail is to be read.
+                self._tail.append(shown if len(shown) <= _TAIL_COLUMNS else f"{shown[:_TAIL_COLUMNS]} …")
                 if line is not None:
                     self._trace_line(line)
         code = await self._process.wait()

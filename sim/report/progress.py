@@ -110,6 +110,10 @@ class Progress:
         self._steps.append(StepNow(index, total, clean(text), now))
         self._say(_Said(f"[{index}/{total}] {clean(text)}"))
 
+    def on_steps_ended(self, well: bool) -> None:
+        """The last step that was begun has ended, as it should or not; taking things down is not its time."""
+        self._finish_step(self._source.clock.monotonic_ns(), "done" if well else "failed")
+
     def on_traffic(self, name: str, rate_per_s: float, by_version: dict[str, int], failed: int) -> None:
         """What the load `name` does at present; `by_version` and `failed` are counts of its own choosing."""
         before = self._loads.get(name)

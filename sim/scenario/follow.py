@@ -30,10 +30,13 @@ class Trail:
     rewrite: Event | None = None
     replace: Event | None = None
     deliver: Event | None = None
-    #: `envoy.ack`, `envoy.nack` or, where the agent refused in Envoy's place, `agent.nack`.
+    #: What Envoy said of the response: `envoy.nack`, or a request that accepts it; or, where the agent refused in
+    #: Envoy's place, `agent.nack`.
     verdict: Event | None = None
     #: The first `envoy.worker_ready` of each worker after the delivery.
     workers: dict[int, Event] = field(default_factory=dict)
+    #: A newer change of the same plugin took its place before anything was pushed.
+    superseded: bool = False
     #: The listener's push that belongs to the change, where its acknowledgement is all that follows (a removal).
     listener_ack: Event | None = None
 
@@ -43,7 +46,7 @@ class Trail:
 
     @property
     def acked(self) -> bool:
-        return self.verdict is not None and self.verdict.event == "envoy.ack"
+        return self.verdict is not None and not self.nacked
 
     @property
     def nacked(self) -> bool:
@@ -99,14 +102,19 @@ def follow(events: Sequence[Event], apply: Event) -> Trail:
         ),
         None,
     )
+    if trail.push is not None and trail.push.seq > trail.end:
+        # That push carries a newer change: this one was a removal, or was overtaken before anything went out.
+        trail.push = None
+    if trail.debounce.seq > trail.end:
+        trail.listener_ack, trail.superseded = None, True
     if trail.push is not None:
-        _follow_response(mine, trail, trail.push.nonce)
+        _follow_response(events, mine, trail, trail.push)
     return trail
 
 
-def _follow_response(mine: Sequence[Event], trail: Trail, nonce: str | None) -> None:
+def _follow_response(events: Sequence[Event], mine: Sequence[Event], trail: Trail, push: Event) -> None:
     for event in mine:
-        if event.nonce != nonce:
+        if event.nonce != push.nonce:
             continue
         own = event.plugin == trail.plugin
         match event.event:
@@ -124,26 +132,67 @@ def _follow_response(mine: Sequence[Event], trail: Trail, nonce: str | None) -> 
                 trail.deliver = event
             case "agent.nack":
                 trail.verdict = event
-            case "envoy.ack" | "envoy.nack" if event.type_url == ECDS:
+            case "envoy.nack" if event.type_url == ECDS:
                 trail.verdict = event
-    if trail.deliver is not None and trail.replace is None:
-        trail.workers = _workers(mine, trail.deliver)
+            case "envoy.ack" | "envoy.subscribe" | "envoy.stale" if event.type_url == ECDS and trail.verdict is None:
+                # Envoy accepts by naming the response's nonce and version, also where it asks for more names in
+                # the same breath, and where a newer response is already on its way to it. Delta has no version.
+                if event.version_info in (None, push.version_info):
+                    trail.verdict = event
+    if trail.deliver is not None and trail.replace is None and not trail.nacked:
+        trail.workers = _workers(events, mine, trail)
 
 
-def _workers(mine: Sequence[Event], deliver: Event) -> dict[int, Event]:
-    """Envoy's log does not name the plugin: what is loaded between this delivery and the next is taken for it.
+def _workers(events: Sequence[Event], mine: Sequence[Event], trail: Trail) -> dict[int, Event]:
+    """The `envoy.worker_ready` of each worker that belongs to this delivery; none where no new VM was needed.
 
-    The log's lines carry Envoy's own time and are read later than they were written, so times decide, not positions.
+    Envoy's log does not name the plugin, but its main thread compiles what it is given in the order of delivery, and
+    within a response in the order of its resources. The lines carry Envoy's own time and are read late, so times
+    decide, not positions.
     """
-    next_delivery = next((e for e in mine if e.event == "agent.deliver" and e.seq > deliver.seq), None)
-    until_ns = next_delivery.t_ns if next_delivery is not None else None
-    ready: dict[int, Event] = {}
-    for event in mine:
-        if event.event != "envoy.worker_ready" or event.t_ns < deliver.t_ns:
-            continue
-        if until_ns is None or event.t_ns < until_ns:
-            ready.setdefault(event.data["worker"], event)
-    return ready
+    assert trail.deliver is not None and trail.push is not None
+    since_ns = trail.deliver.t_ns
+    compiled = [e for e in mine if e.event == "envoy.compile" and e.t_ns >= since_ns]
+    place = _place_in_response(mine, trail, trail.push)
+    if place is None or not compiled:
+        return {}
+    # What was pulled twice, for two responses at the same moment, is compiled once.
+    return loads(events).get(compiled[min(place, len(compiled) - 1)].seq, {})
+
+
+def _place_in_response(mine: Sequence[Event], trail: Trail, push: Event) -> int | None:
+    """How many modules of the same response are compiled before ours; None when ours is not on the way at all."""
+    order = list(push.data.get("resources", ()))
+    fresh = {e.resource for e in mine if e.event == "agent.rewrite" and e.nonce == push.nonce and e.span == "completed"}
+    own = trail.rewrite.resource if trail.rewrite is not None else None
+    if own not in order:
+        return None
+    pulled = {e.resource for e in mine if e.event == "agent.unpack" and e.nonce == push.nonce and e.span == "completed"}
+    return sum(name in fresh and name in pulled for name in order[: order.index(own)])
+
+
+def loads(events: Sequence[Event]) -> dict[int, dict[int, Event]]:
+    """For each `envoy.compile`, by its position: each worker's `envoy.worker_ready` for it.
+
+    A worker takes modules in the order in which they were compiled. One that Envoy refused reaches no worker.
+    """
+    told = sorted(
+        (e for e in events if e.event in ("envoy.compile", "envoy.worker_ready", "envoy.nack")), key=lambda e: e.t_ns
+    )
+    found: dict[int, dict[int, Event]] = {}
+    for event in told:
+        if event.event == "envoy.compile":
+            found[event.seq] = {}
+        elif event.event == "envoy.worker_ready":
+            worker = event.data["worker"]
+            waiting = next((ready for ready in found.values() if worker not in ready), None)
+            if waiting is not None:
+                waiting[worker] = event
+        elif event.type_url == ECDS:
+            refused = next((seq for seq in reversed(found) if not found[seq]), None)
+            if refused is not None:
+                del found[refused]
+    return found
 
 
 def _listener_ack(mine: Sequence[Event], after: int) -> Event | None:

@@ -22,6 +22,7 @@ from sim.scenario.problems import InvalidScenario, explain, near_file
 from sim.scenario.schema import API_VERSION, KIND, Scenario, as_written
 
 SCENARIO_FILE = "scenario.yaml"
+MAX_SCENARIO_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,9 @@ def _file(path: Path) -> Path:
 
 def _document(file: Path) -> Document:
     try:
+        if file.stat().st_size > MAX_SCENARIO_BYTES:
+            limit = f"{MAX_SCENARIO_BYTES // 1_000_000} MB"
+            raise _refused(file, f"is larger than {limit}", "a scenario is some kilobytes; is this the right file?")
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _refused(file, f"can't be read: {error}", "name a UTF-8 YAML file") from error

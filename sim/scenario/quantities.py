@@ -64,7 +64,8 @@ def _check_positive_duration(text: str) -> str:
 
 
 def _check_rate(text: str) -> str:
-    parse_rate_per_s(text)
+    if parse_rate_per_s(text) <= 0:
+        raise ValueError(f"{text!r} is no traffic at all; write for instance 200/s")
     return text
 
 

@@ -10,7 +10,7 @@ from sim.scenario.follow import Trail, changes, follow
 from sim.scenario.result import STAGES, Rollout, Stages, WorkerSwitch
 from sim.trace import Event
 from sim.traffic.load import Load
-from sim.traffic.samples import Attribute
+from sim.traffic.samples import Attribute, by_header
 from sim.traffic.summary import rollout_view
 
 Change = Literal["add", "image", "config", "remove", "other"]
@@ -21,13 +21,24 @@ class Attribution:
     """How traffic tells the versions of plugins apart.
 
     `versions` maps an image's URL to the version that its responses carry; an image that does not exist, to None.
-    `by_plugin` reads a plugin's version from a response; a plugin that is not in it can't be told apart. `headers`
-    names the response header that it reads, where it is one.
+    `headers` names the response header in which a plugin tells its version. `by_load` has the rule of each load that
+    brings its own, which then holds for every plugin.
     """
 
     versions: Mapping[str, str | None]
-    by_plugin: Mapping[str, Attribute]
     headers: Mapping[str, str] = field(default_factory=dict)
+    by_load: Mapping[str, Attribute] = field(default_factory=dict)
+
+    def reads(self, plugin: str, load: str) -> Attribute | None:
+        """How this load's responses tell the plugin's version; None when they don't."""
+        if load in self.by_load:
+            return self.by_load[load]
+        header = self.headers.get(plugin)
+        return by_header(header) if header is not None else None
+
+    def readable(self, plugin: str) -> bool:
+        """Whether any load can tell."""
+        return plugin in self.headers or bool(self.by_load)
 
 
 @dataclass(slots=True)
@@ -52,14 +63,15 @@ def subjects(events: Sequence[Event], attribution: Attribution) -> list[Subject]
         before = last.get(plugin)
         trail = follow(events, apply)
         change = _change(apply, before, trail)
-        readable = plugin in attribution.by_plugin
+        readable = attribution.readable(plugin)
         gone = change == "remove" or trail.replace is not None
         known = gone or (apply.image is not None and apply.image in attribution.versions)
         version = None if gone or apply.image is None else attribution.versions.get(apply.image)
         previous = last_version.get(plugin)
         # A conversion that failed, or a refusal, leaves the old version in force: there is nothing to wait for.
-        held_back = trail.nacked or (trail.convert is not None and trail.convert.span == "failed")
-        attributable = readable and known and not held_back and (version != previous or before is None)
+        failed = trail.convert is not None and trail.convert.span == "failed"
+        held_back = trail.nacked or failed or trail.superseded
+        attributable = readable and known and not held_back and version != previous
         if not held_back:
             last_version[plugin] = version
         made.append(Subject(trail, change, before, version, attributable))
@@ -89,11 +101,42 @@ def rollouts(
     loads: Sequence[Load],
     attribution: Attribution,
     workers: int,
-    listener_updates: Mapping[int, int],
+    listener_counts: Sequence[tuple[int, int]],
+    listener_total: int | None,
 ) -> list[Rollout]:
-    """Every rollout of a run. `listener_updates`: by an apply's position, how often the listener changed since."""
+    """Every rollout of a run.
+
+    `listener_counts`: by an apply's position, how often Envoy's listener had changed until then; `listener_total`: at
+    the end of the run.
+    """
     found = subjects(events, attribution)
-    return [_rollout(subject, events, loads, attribution, workers, listener_updates) for subject in found]
+    updates = _listener_updates(found, listener_counts, listener_total)
+    return [_rollout(subject, events, loads, attribution, workers, updates) for subject in found]
+
+
+def _listener_updates(found: Sequence[Subject], counts: Sequence[tuple[int, int]], total: int | None) -> dict[int, int]:
+    """By an apply's position: how often the listener changed for the push that the change went out with.
+
+    Changes that Discovery gathered into one push share its listener.
+    """
+    before = dict(counts)
+    together: list[list[Subject]] = []
+    for subject in found:
+        if subject.trail.apply.seq not in before:
+            continue
+        push = subject.trail.debounce
+        if together and push is not None and together[-1][0].trail.debounce is push:
+            together[-1].append(subject)
+        else:
+            together.append([subject])
+    updates: dict[int, int] = {}
+    for position, group in enumerate(together):
+        start = before[group[0].trail.apply.seq]
+        following = together[position + 1][0] if position + 1 < len(together) else None
+        end = total if following is None else before[following.trail.apply.seq]
+        if end is not None:
+            updates.update({subject.trail.apply.seq: end - start for subject in group})
+    return updates
 
 
 def _rollout(
@@ -117,6 +160,8 @@ def _rollout(
         ),
         None,
     )
+    if trail.superseded:
+        error = "superseded by a newer change before it was pushed"
     replacement = trail.replace.data.get("replacement") if trail.replace is not None else None
     return Rollout(
         plugin=trail.plugin,
@@ -154,9 +199,11 @@ def _seen(
     """When traffic saw the change first, and from when on it saw nothing else; over all loads that saw it."""
     if not subject.attributable:
         return None, None
-    attribute = attribution.by_plugin[subject.trail.plugin]
+    since_ns = subject.trail.apply.t_ns
     views = [
-        rollout_view(load.samples, subject.version, subject.trail.apply.t_ns, until_ns, attribute) for load in loads
+        rollout_view(load.samples, subject.version, since_ns, until_ns, attribute)
+        for load in loads
+        if (attribute := attribution.reads(subject.trail.plugin, load.spec.name)) is not None
     ]
     firsts = [first for first, _ in views if first is not None]
     if not firsts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import platform
 import time
@@ -16,20 +17,22 @@ from typing import Protocol
 
 from sim.discovery import DebounceTimes
 from sim.envoy import Envoy, EnvoyBinary, find_envoy, probe_envoy
-from sim.errors import EnvironmentProblem, Location, PartDied, SimError, StepFailed
+from sim.errors import EnvironmentProblem, InvalidInput, Location, PartDied, SimError, StepFailed
 from sim.oci import push
 from sim.profiles import Profile, load_profile
+from sim.scenario.external import OURS, ExternalParts
 from sim.scenario.load import LoadedScenario
 from sim.scenario.pipeline import Pipeline, PipelineOptions, pipeline
+from sim.scenario.problems import suggestion
 from sim.scenario.result import Environment, ErrorReport, Outcome, Result
 from sim.scenario.result import Traffic as TrafficResult
 from sim.scenario.rollouts import Attribution, rollouts
 from sim.scenario.schema import Step, Traffic, as_written
 from sim.scenario.steps import Stage, StepRunner, listener_count
-from sim.scenario.versions import attribution, version_rule
+from sim.scenario.versions import attribution
 from sim.trace import Trace, written
 from sim.traffic.load import Load, LoadSpec
-from sim.traffic.samples import Attribute
+from sim.traffic.samples import by_header
 from sim.traffic.summary import summarise
 
 _TICK_S = 0.25
@@ -39,17 +42,19 @@ class Watcher(Protocol):
     """Who shows a run while it goes on. Called synchronously, so it must not dawdle. Steps count from 1."""
 
     def on_step(self, index: int, total: int, text: str) -> None: ...
+    def on_steps_ended(self, well: bool) -> None: ...
     def on_traffic(self, name: str, rate_per_s: float, by_version: dict[str, int], failed: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line adds to a scenario."""
+    """What the command line adds to a scenario. `fixed` comes on top of the scenario's."""
 
     runs_dir: Path = Path("runs")
     envoy: str | None = None
     profile: str | None = None
     fixed: frozenset[str] = frozenset()
+    external: ExternalParts = OURS
 
 
 @dataclass(slots=True)
@@ -57,6 +62,7 @@ class _Run:
     """What is known of a run, whatever became of it."""
 
     loaded: LoadedScenario
+    options: RunOptions
     profile: Profile
     directory: Path
     trace: Trace
@@ -76,14 +82,18 @@ async def run_scenario(
     """Carry a scenario out and give its result, which also lies in the run directory with everything else.
 
     Never raises for what happens in a run: an error is an outcome. What prevents a run from beginning (no Envoy, a
-    run directory that can't be made) is raised as EnvironmentProblem or InvalidInput.
+    run directory that can't be made, an option that does not fit) is raised as EnvironmentProblem or InvalidInput.
     """
     profile = load_profile(options.profile) if options.profile is not None else loaded.profile
+    check_fixed(profile, loaded, options)
+    options.external.check(loaded)
+    await options.external.reachable()
     binary = await probe_envoy(find_envoy(options.envoy))
     directory = make_run_directory(options.runs_dir, loaded.scenario.metadata.name)
     trace = trace or Trace()
     run = _Run(
         loaded=loaded,
+        options=options,
         profile=profile,
         directory=directory,
         trace=trace,
@@ -106,8 +116,26 @@ async def run_scenario(
         _fail(run, _cause(raised, directory))
     finally:
         result = _result(run, evaluate=not interrupted)
-        _write_json(directory / "result.json", result.to_json())
+        try:
+            _write_json(directory / "result.json", result.to_json())
+        except OSError as error:
+            # The first thing that could not be written is reported; there is nobody else to tell here.
+            if result.outcome != "error":
+                result.outcome = "error"
+                result.error = ErrorReport(message=f"{directory}: {error}", hint="is the disk full?")
     return result
+
+
+def check_fixed(profile: Profile, loaded: LoadedScenario, options: RunOptions) -> None:
+    """Raises InvalidInput when the profile lists no bug of a name that is to be fixed."""
+    for name in sorted(options.fixed | frozenset(loaded.scenario.spec.fixed)):
+        if name not in profile.bugs:
+            known = f"the bugs of {profile.name} are {', '.join(profile.bugs) or 'none'}"
+            raise InvalidInput(
+                f"the profile {profile.name} has no bug {name!r}",
+                where=None if name in options.fixed else loaded.where("spec", "fixed"),
+                hint=suggestion(name, profile.bugs, known),
+            )
 
 
 def make_run_directory(parent: Path, name: str) -> Path:
@@ -131,14 +159,21 @@ def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        hint = "free some space, or choose" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose"
         raise EnvironmentProblem(
-            f"can't write the run directory: {error}", hint="free some space, or choose another place with --runs-dir"
+            f"can't write the run directory: {error}", hint=f"{hint} another place with --runs-dir"
         ) from error
 
 
 async def _carry_out(run: _Run, watcher: Watcher | None) -> None:
     loaded = run.loaded
     spec = loaded.scenario.spec
+
+    async def stock(registry: str) -> None:
+        for image in loaded.images:
+            with run.trace.span("registry.push", image=image.written, format=image.format):
+                await push(await asyncio.to_thread(image.build), image.reference, registry)
+
     debounce = DebounceTimes()
     options = PipelineOptions(
         profile=run.profile,
@@ -152,15 +187,15 @@ async def _carry_out(run: _Run, watcher: Watcher | None) -> None:
         ),
         hosts=frozenset(i.reference.registry for i in (*loaded.images, *loaded.pushes.values())),
         echo_upstream=spec.upstream == "echo",
+        fixed=run.options.fixed | frozenset(spec.fixed),
+        external=run.options.external,
+        stock=stock,
     )
     run.trace.emit("run.started", scenario=loaded.scenario.metadata.name, profile=run.profile.name)
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         parts = await stack.enter_async_context(pipeline(options, run.trace))
         watching = [tasks.create_task(_until_dead(parts.envoy), name="watch-envoy")]
         stack.callback(lambda: [task.cancel() for task in watching])
-        for image in loaded.images:
-            with run.trace.span("registry.push", image=image.written, format=image.format):
-                await push(await asyncio.to_thread(image.build), image.reference, parts.registry.address)
         for name, traffic in spec.traffic.items():
             load = Load(load_spec(name, traffic, run.attribution), "127.0.0.1", parts.gateway_port, run.trace)
             run.loads[name] = await stack.enter_async_context(load)
@@ -186,10 +221,14 @@ async def _steps(run: _Run, parts: Pipeline, watcher: Watcher | None) -> None:
         except StepFailed as error:
             # The rest of the steps would act on a state that is not there; what was measured is still reported.
             run.outcome = "failed"
+            if watcher is not None:
+                watcher.on_steps_ended(well=False)
             run.failure = ErrorReport(
                 message=f"step {index + 1} ({text}): {error.message}", where=str(error.where or where), hint=error.hint
             )
             return
+    if watcher is not None:
+        watcher.on_steps_ended(well=True)
 
 
 async def _keep_evidence(run: _Run, parts: Pipeline) -> None:
@@ -222,7 +261,8 @@ async def _tell_traffic(loads: Mapping[str, Load], watcher: Watcher) -> None:
 
 def load_spec(name: str, traffic: Traffic, how: Attribution) -> LoadSpec:
     """The probe's orders for one kind of traffic."""
-    attribute, header = _main_attribute(traffic, how)
+    header = next(iter(how.headers.values()), None) if traffic.version_by is None else None
+    attribute = how.by_load.get(name) or (by_header(header) if header is not None else None)
     return LoadSpec(
         name=name,
         rate_per_s=traffic.rate_per_s,
@@ -237,12 +277,6 @@ def load_spec(name: str, traffic: Traffic, how: Attribution) -> LoadSpec:
         version_header=header,
         attribute=attribute,
     )
-
-
-def _main_attribute(traffic: Traffic, how: Attribution) -> tuple[Attribute | None, str | None]:
-    if traffic.version_by is not None:
-        return version_rule(traffic.version_by), None
-    return next(iter(how.by_plugin.values()), None), next(iter(how.headers.values()), None)
 
 
 def describe(step: Step) -> str:
@@ -292,13 +326,6 @@ def _leaves(error: Exception) -> Iterator[Exception]:
 
 def _result(run: _Run, *, evaluate: bool) -> Result:
     spec = run.loaded.scenario.spec
-    updates: dict[int, int] = {}
-    total = run.listener_total
-    for position, (seq, count) in enumerate(run.listener_counts):
-        following = [c for s, c in run.listener_counts[position + 1 :] if s > seq]
-        until = following[0] if following else total
-        if until is not None:
-            updates[seq] = until - count
     result = Result(
         scenario=run.loaded.scenario.metadata.name,
         profile=run.profile.name,
@@ -310,7 +337,14 @@ def _result(run: _Run, *, evaluate: bool) -> Result:
             python=platform.python_version(),
             workers=spec.gateway.workers,
         ),
-        rollouts=rollouts(run.trace.events, list(run.loads.values()), run.attribution, spec.gateway.workers, updates),
+        rollouts=rollouts(
+            run.trace.events,
+            list(run.loads.values()),
+            run.attribution,
+            spec.gateway.workers,
+            run.listener_counts,
+            run.listener_total,
+        ),
         traffic={name: _traffic(load) for name, load in run.loads.items()},
         duration_ms=round((time.monotonic_ns() - run.started_ns) / 1e6, 1),
         directory=str(run.directory),

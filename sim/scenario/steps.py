@@ -29,6 +29,7 @@ from sim.scenario.schema import (
     Wait,
 )
 from sim.traffic.load import Load
+from sim.traffic.samples import Attribute
 
 #: The events after which a wait looks again; nothing else can change what it waits for.
 _TURNS = frozenset(
@@ -159,6 +160,8 @@ class StepRunner:
             seen = len(self._trace.events)
             subject = self._subject(plugin)
             trail = subject.trail
+            if trail.superseded:
+                raise StepFailed(f"{plugin} was changed again before this change was pushed")
             if trail.convert is not None and trail.convert.span == "failed":
                 raise StepFailed(f"Core could not convert {plugin}: {trail.convert.data.get('error')}")
             listener_only = subject.change == "remove" and trail.listener_ack is not None
@@ -176,12 +179,11 @@ class StepRunner:
 
     async def _effective(self, plugin: str) -> None:
         subject = await self._in_force(plugin)
-        if not subject.attributable or not self._stage.loads:
+        if not subject.attributable or not self._readers(plugin):
             return
-        attribute = self._stage.attribution.by_plugin[plugin]
         since_ns = subject.trail.apply.t_ns
         await _first_of(
-            [load.first_response(subject.version, since_ns, attribute) for load in self._stage.loads.values()]
+            [load.first_response(subject.version, since_ns, attribute) for load, attribute in self._readers(plugin)]
         )
 
     async def _settled(self, plugin: str) -> None:
@@ -189,16 +191,17 @@ class StepRunner:
         subject = self._subject(plugin)
         if not subject.attributable:
             return
-        attribute = self._stage.attribution.by_plugin[plugin]
         since_ns = subject.trail.apply.t_ns
-        concerned = [
-            load
-            for load in self._stage.loads.values()
-            if any(attribute(signature) is not None for signature in load.samples.signatures.values())
-        ]
         async with asyncio.TaskGroup() as tasks:
-            for load in concerned:
-                tasks.create_task(load.settled(subject.version, since_ns, attribute=attribute))
+            for load, attribute in self._readers(plugin):
+                # Traffic that never met the plugin, because its route has none, has nothing to settle.
+                if any(attribute(signature) is not None for signature in load.samples.signatures.values()):
+                    tasks.create_task(load.settled(subject.version, since_ns, attribute=attribute))
+
+    def _readers(self, plugin: str) -> list[tuple[Load, Attribute]]:
+        """The loads that can tell the plugin's version, and how."""
+        readers = [(load, self._stage.attribution.reads(plugin, name)) for name, load in self._stage.loads.items()]
+        return [(load, attribute) for load, attribute in readers if attribute is not None]
 
     async def _in_force(self, plugin: str) -> Subject:
         subject = await self._answered(plugin)

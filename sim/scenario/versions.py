@@ -12,7 +12,7 @@ from sim.scenario.expect import evaluate_version
 from sim.scenario.images import ResolvedImage
 from sim.scenario.load import LoadedScenario
 from sim.scenario.rollouts import Attribution
-from sim.traffic.samples import Attribute, Signature, by_header
+from sim.traffic.samples import Attribute, Signature
 
 
 def attribution(loaded: LoadedScenario) -> Attribution:
@@ -29,12 +29,9 @@ def attribution(loaded: LoadedScenario) -> Attribution:
     for url in (url for found in urls.values() for url in found):
         for spelling in _spellings(url):
             versions.setdefault(spelling, None)
-    rule = next((t.version_by for t in loaded.scenario.spec.traffic.values() if t.version_by is not None), None)
-    headers = {} if rule is not None else _headers(urls, images)
-    by_plugin: dict[str, Attribute] = {plugin: by_header(header) for plugin, header in headers.items()}
-    if rule is not None:
-        by_plugin = dict.fromkeys(urls, version_rule(rule))
-    return Attribution(versions, by_plugin, headers)
+    traffic = loaded.scenario.spec.traffic
+    by_load = {name: version_rule(load.version_by) for name, load in traffic.items() if load.version_by is not None}
+    return Attribution(versions, _headers(urls, images), by_load)
 
 
 def version_rule(rule: str) -> Attribute:

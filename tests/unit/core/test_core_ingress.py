@@ -111,7 +111,9 @@ def test_a_route_bears_the_ingress_s_name_and_leads_to_the_service() -> None:
     assert [route.name for route in routes] == ["default/app", "default/app"]
     assert [route.route[0].destination.port.number for route in routes] == [9000, 80]
     assert {route.route[0].destination.host for route in routes} == {"echo.default.svc.cluster.local"}
-    (entry,) = world.controller.resources("ServiceEntry")
+    entry, upstream = world.controller.resources("ServiceEntry")
+    # The cluster of the route that there was before outlives it, for the requests on their way.
+    assert as_json(upstream.body)["hosts"] == ["upstream.higress-system.svc.cluster.local"]
     assert as_json(entry.body)["ports"] == [
         {"number": 80, "protocol": "HTTP", "name": "web"},
         {"number": 9000, "protocol": "HTTP", "name": "admin"},

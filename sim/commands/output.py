@@ -1,0 +1,56 @@
+"""Data on stdout: JSON or YAML."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from sim.errors import EnvironmentProblem
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "yaml"]),
+    default="table",
+    show_default=True,
+    help="How the data on stdout is written.",
+)
+
+
+@contextmanager
+def reading_may_end() -> Iterator[None]:
+    """Around what is written to stdout: whoever reads it may have seen enough; that changes no verdict.
+
+    Raises EnvironmentProblem when it can't be written for another reason, such as a full disk.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+    except OSError as error:
+        _discard_stdout()
+        raise EnvironmentProblem(f"can't write to stdout: {error.strerror}", hint="is the disk full?") from error
+
+
+def _discard_stdout() -> None:
+    # Python writes what is left in its buffer once more at exit, and would complain there.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_data(data: Any, output: str) -> None:
+    """Print `data` (JSON-ready) as `yaml`, or else as JSON."""
+    if output == "yaml":
+        from ruamel.yaml import YAML
+
+        yaml = YAML()
+        yaml.default_flow_style = False
+        yaml.dump(data, sys.stdout)
+    else:
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))

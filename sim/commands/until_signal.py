@@ -1,0 +1,37 @@
+"""The event loop of a command: SIGINT and SIGTERM end it, and everything is still taken down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from sim.clock import precise_loop
+
+_T = TypeVar("_T")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_async(
+    main: Coroutine[Any, Any, _T], *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = precise_loop
+) -> _T:
+    """Run to the end, or until a signal; then `main` is cancelled, and CancelledError raised once it has ended.
+
+    A second signal changes nothing: what is being taken down is bounded in time, and cutting it short would leave
+    processes behind. `loop_factory` None is asyncio's own choice, for a process with many open files.
+    """
+
+    async def supervised() -> _T:
+        task = asyncio.ensure_future(main)
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            return await task
+        finally:
+            for number in _SIGNALS:
+                loop.add_signal_handler(number, lambda: None)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(supervised())

@@ -1,0 +1,165 @@
+"""Which events belong to which change, on traces written by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.model import ECDS, LDS
+from sim.scenario.follow import Trail, changes, follow
+from sim.scenario.rollouts import Attribution, rollouts, subjects
+from sim.trace import Trace
+
+A, B = "ns/a", "ns/b"
+
+
+class Story:
+    """A trace, told in milliseconds."""
+
+    def __init__(self) -> None:
+        self.trace = Trace()
+
+    def at(self, ms: float, event: str, **fields: Any) -> None:
+        self.trace.emit(event, t_ns=round(ms * 1e6), **fields)
+
+    def applied(self, ms: float, plugin: str, image: str, change: str = "configured") -> None:
+        self.at(ms, "core.apply", plugin=plugin, image=image, change=change)
+        self.at(ms + 0.1, "core.convert", span="completed", plugin=plugin)
+        self.at(ms + 0.2, "core.mcp_push", changed=[plugin])
+        self.at(ms + 0.5, "discovery.received", changed=[plugin], removed=[])
+
+    def debounced(self, ms: float) -> None:
+        self.at(ms, "discovery.debounce", span="completed")
+        self.at(ms + 0.1, "discovery.push", type_url=LDS, nonce=f"lds-{ms}")
+        self.at(ms + 0.2, "envoy.ack", type_url=LDS, nonce=f"lds-{ms}")
+
+    def pushed(self, ms: float, nonce: str, *plugins: str, pulled: tuple[str, ...] = ()) -> None:
+        names = [plugin.replace("/", ".") for plugin in plugins]
+        self.at(
+            ms, "discovery.push", type_url=ECDS, nonce=nonce, version_info=nonce, resources=names,
+            images=dict.fromkeys(plugins, "oci://x"),
+        )  # fmt: skip
+        self.at(ms + 0.5, "agent.intercept", type_url=ECDS, nonce=nonce)
+        for plugin in plugins:
+            common = {"nonce": nonce, "plugin": plugin, "resource": plugin.replace("/", ".")}
+            if plugin in pulled:
+                self.at(ms + 1, "agent.fetch", span="completed", **common)
+                self.at(ms + 1.2, "agent.unpack", span="completed", **common)
+            self.at(ms + 1.3, "agent.rewrite", span="completed", **common)
+        self.at(ms + 1.5, "agent.deliver", type_url=ECDS, nonce=nonce)
+
+    def trails(self) -> list[Trail]:
+        return [follow(self.trace.events, apply) for apply in changes(self.trace.events)]
+
+
+def ready_ms(trail: Trail) -> dict[int, float]:
+    return {worker: event.t_ns / 1e6 for worker, event in trail.workers.items()}
+
+
+def test_the_first_of_two_plugins_is_acked_by_a_request_that_asks_for_the_second() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.applied(1, B, "oci://b:1", "created")
+    story.debounced(101)
+    story.pushed(102, "n1", A, pulled=(A,))
+    story.pushed(103, "n2", A, B, pulled=(B,))
+    story.at(190, "envoy.stale", type_url=ECDS, nonce="n1", version_info="n1", names=["ns.a", "ns.b"])
+    story.at(200, "envoy.ack", type_url=ECDS, nonce="n2", version_info="n2", names=["ns.a", "ns.b"])
+    first, second = story.trails()
+    assert first.acked and not first.nacked
+    assert second.acked and not second.nacked
+
+
+def test_a_subscription_with_an_older_version_is_no_ack() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.debounced(101)
+    story.pushed(102, "n1", A, pulled=(A,))
+    story.at(105, "envoy.stale", type_url=ECDS, nonce="n1", version_info="n0", names=["ns.a"])
+    (trail,) = story.trails()
+    assert trail.verdict is None
+
+
+def test_each_worker_takes_the_modules_in_the_order_of_compilation() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.applied(1, B, "oci://b:1", "created")
+    story.debounced(101)
+    story.pushed(102, "n1", A, pulled=(A,))
+    story.pushed(105, "n2", A, B, pulled=(B,))
+    # A is large: it is being compiled when B is delivered, and B's compilation begins before A's workers are told of.
+    story.at(104, "envoy.compile")
+    story.at(170, "envoy.compile")
+    story.at(171, "envoy.worker_ready", worker=0)
+    story.at(172, "envoy.worker_ready", worker=1)
+    story.at(175, "envoy.worker_ready", worker=1)
+    story.at(176, "envoy.worker_ready", worker=0)
+    first, second = story.trails()
+    assert ready_ms(first) == {0: 171, 1: 172}
+    assert ready_ms(second) == {0: 176, 1: 175}
+
+
+def test_a_refused_module_takes_no_worker_from_the_next() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.debounced(101)
+    story.pushed(102, "n1", A, pulled=(A,))
+    story.at(104, "envoy.compile")
+    story.at(110, "envoy.nack", type_url=ECDS, nonce="n1", error="no")
+    story.applied(200, A, "oci://a:2")
+    story.debounced(301)
+    story.pushed(302, "n2", A, pulled=(A,))
+    story.at(304, "envoy.compile")
+    story.at(310, "envoy.worker_ready", worker=0)
+    first, second = story.trails()
+    assert first.nacked and first.workers == {}
+    assert ready_ms(second) == {0: 310}
+
+
+def test_a_change_that_another_overtook_in_the_debounce_was_never_pushed() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.applied(20, A, "oci://a:2")
+    story.debounced(121)
+    story.pushed(122, "n1", A, pulled=(A,))
+    first, second = story.trails()
+    assert first.superseded and first.push is None and first.fetch is None
+    assert not second.superseded and second.push is not None
+
+
+def test_a_removal_does_not_take_the_events_of_the_plugin_that_comes_back() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.debounced(101)
+    story.pushed(102, "n1", A, pulled=(A,))
+    story.at(200, "core.apply", plugin=A, image="oci://a:1", change="deleted")
+    story.at(200.2, "core.mcp_push", changed=[A])
+    story.at(200.5, "discovery.received", changed=[], removed=[A])
+    story.debounced(301)
+    story.applied(400, A, "oci://a:1", "created")
+    story.debounced(501)
+    story.pushed(502, "n2", A)
+    _, removal, back = story.trails()
+    assert removal.push is None and removal.deliver is None
+    assert removal.listener_ack is not None and not removal.superseded
+    assert back.push is not None
+
+
+def test_plugins_of_one_push_share_its_listener_update() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.applied(1, B, "oci://b:1", "created")
+    story.debounced(101)
+    applies = changes(story.trace.events)
+    counts = [(applies[0].seq, 3), (applies[1].seq, 3)]
+    made = rollouts(story.trace.events, [], Attribution({}), 2, counts, 4)
+    assert [rollout.listener_updates for rollout in made] == [1, 1]
+
+
+def test_a_new_plugin_that_was_replaced_can_not_be_seen_by_traffic() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.debounced(101)
+    story.pushed(102, "n1", A)
+    story.at(103, "agent.replace", plugin=A, nonce="n1", replacement="deny_all", error="404")
+    (subject,) = subjects(story.trace.events, Attribution({"oci://a:1": "1"}, headers={A: "x-version"}))
+    assert not subject.attributable
