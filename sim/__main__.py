@@ -10,6 +10,8 @@ from types import FrameType
 def main() -> None:
     """Run the command line and leave with its exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell's background job has SIGINT ignored, and Python leaves it so; the event loop will take it either way.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         from sim.cli import main as run
     except KeyboardInterrupt:

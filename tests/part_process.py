@@ -86,8 +86,6 @@ async def part_process(*words: object, env: Mapping[str, str] | None = None) -> 
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        # As from a terminal: without this Python ignores SIGINT where its parent did.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     part = PartProcess(process)
     reading = asyncio.create_task(part.read_log(), name="part-log")
