@@ -61,6 +61,11 @@ class Figures:
     failed_requests: int = 0
 
     @property
+    def added_ms(self) -> float:
+        """What the pipeline takes beyond the floor, median less median; a millisecond of it is the debounce."""
+        return median(self.pipeline_ms) - median(self.floor_ms)
+
+    @property
     def ratio(self) -> float:
         """Of the medians."""
         return median(self.pipeline_ms) / median(self.floor_ms)
