@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from importlib.metadata import version as package_version
 
 import click
 
+from sim.commands import statuses
 from sim.commands.convert import convert
+from sim.commands.output import discard_stdout
 from sim.commands.parts import agent, core, discovery, registry
 from sim.commands.run import run, schema, validate
 from sim.errors import SimError
-
-EXIT_PASSED, EXIT_FAILED, EXIT_USAGE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,12 +36,12 @@ def main() -> int:
         return ending.exit_code
     except click.ClickException as error:
         error.show()
-        return EXIT_USAGE
+        return statuses.USAGE
     except (asyncio.CancelledError, KeyboardInterrupt, click.Abort):
         click.echo("ecdsim: interrupted", err=True)
-        return EXIT_INTERRUPTED
+        return statuses.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would try to write the rest once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PASSED
-    return outcome if isinstance(outcome, int) else EXIT_PASSED
+        # Whoever read our output has seen enough.
+        discard_stdout()
+        return statuses.PASSED
+    return outcome if isinstance(outcome, int) else statuses.PASSED

@@ -33,13 +33,14 @@ def reading_may_end() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        _discard_stdout()
+        discard_stdout()
     except OSError as error:
-        _discard_stdout()
+        discard_stdout()
         raise EnvironmentProblem(f"can't write to stdout: {error.strerror}", hint="is the disk full?") from error
 
 
-def _discard_stdout() -> None:
+def discard_stdout() -> None:
+    """From now on what is written to stdout goes nowhere."""
     # Python writes what is left in its buffer once more at exit, and would complain there.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

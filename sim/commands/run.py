@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sim.commands import statuses
 from sim.commands.output import output_option, reading_may_end, write_data
 from sim.commands.until_signal import run_async
 from sim.errors import InvalidInput
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sim.scenario.result import Result
-
-_PASSED, _FAILED, _USAGE, _ENVIRONMENT = 0, 1, 2, 3
 
 
 @click.command()
@@ -93,7 +92,7 @@ def run(
     if output != "table":
         for problem in _problems(result):
             click.echo(problem, err=True)
-    return {"passed": _PASSED, "failed": _FAILED}.get(result.outcome, _ENVIRONMENT)
+    return {"passed": statuses.PASSED, "failed": statuses.FAILED}.get(result.outcome, statuses.ENVIRONMENT)
 
 
 @click.command()
@@ -111,7 +110,7 @@ def validate(scenarios: tuple[Path, ...]) -> int:
             refused += 1
         else:
             click.echo(f"{path}: valid ({loaded.name})")
-    return _USAGE if refused else _PASSED
+    return statuses.USAGE if refused else statuses.PASSED
 
 
 @click.command()

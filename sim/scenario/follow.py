@@ -163,12 +163,11 @@ def _workers(events: Sequence[Event], mine: Sequence[Event], trail: Trail) -> di
 def _place_in_response(mine: Sequence[Event], trail: Trail, push: Event) -> int | None:
     """How many modules of the same response are compiled before ours; None when ours is not on the way at all."""
     order = list(push.data.get("resources", ()))
-    fresh = {e.resource for e in mine if e.event == "agent.rewrite" and e.nonce == push.nonce and e.span == "completed"}
     own = trail.rewrite.resource if trail.rewrite is not None else None
     if own not in order:
         return None
     pulled = {e.resource for e in mine if e.event == "agent.unpack" and e.nonce == push.nonce and e.span == "completed"}
-    return sum(name in fresh and name in pulled for name in order[: order.index(own)])
+    return sum(name in pulled for name in order[: order.index(own)])
 
 
 def loads(events: Sequence[Event]) -> dict[int, dict[int, Event]]:

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from sim.envoy import find_envoy
-from sim.errors import EnvironmentProblem
+from tests.needs import needed_envoy
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ROOT / "scenarios"
@@ -23,12 +22,7 @@ SCENARIOS = ROOT / "scenarios"
 @pytest.fixture(scope="session", autouse=True)
 def envoy_is_there() -> None:
     """Without Envoy these tests prove nothing: loud elsewhere, a failure in CI."""
-    try:
-        find_envoy()
-    except EnvironmentProblem as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(f"NO ENVOY, END-TO-END TESTS DO NOT RUN: {error}")
+    needed_envoy("END-TO-END TESTS DO NOT RUN")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sim.envoy import find_envoy, reserved_port
-from sim.errors import EnvironmentProblem
+from sim.envoy import reserved_port
+from tests.needs import needed_envoy
 from tests.part_process import ROOT, part_process
 
 pytestmark = pytest.mark.e2e
@@ -70,12 +69,7 @@ spec:
 
 @pytest.fixture(scope="module", autouse=True)
 def envoy_is_there() -> None:
-    try:
-        find_envoy()
-    except EnvironmentProblem as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(f"NO ENVOY, RUNS WITH OTHER PARTS ARE NOT TESTED: {error}")
+    needed_envoy("RUNS WITH OTHER PARTS ARE NOT TESTED")
 
 
 async def ecdsim_run(scenario: Path, runs: Path, *more: str) -> tuple[int, Any, str]:
