@@ -117,7 +117,7 @@ async def _measure(case: Case, bumps: int) -> Figures:
         versions = [f"{number}.0.0" for number in range(bumps + 2)]
         await _publish(parts, case, versions if case.fresh else versions[:2])
         bare, server = await stack.enter_async_context(floor(profile, binary, directory, module_of(case, versions[0])))
-        parts.core.store.apply(_manifest(versions[0]))
+        parts.core.store.apply(marker_manifest(versions[0]))
         ours = await stack.enter_async_context(_load("pipeline", parts.gateway_port))
         theirs = await stack.enter_async_context(_load("floor", bare.port))
         for load in (ours, theirs):
@@ -154,7 +154,8 @@ async def _publish(parts: Pipeline, case: Case, versions: list[str]) -> None:
         await push(image, f"{HOST}/plugins/marker:{version}", parts.registry.address)
 
 
-def _manifest(version: str) -> Manifest:
+def marker_manifest(version: str) -> Manifest:
+    """A WasmPlugin of the marker in that version."""
     content: dict[str, Any] = {
         "apiVersion": "extensions.higress.io/v1alpha1",
         "kind": "WasmPlugin",
@@ -165,7 +166,7 @@ def _manifest(version: str) -> Manifest:
 
 
 async def _bump_pipeline(parts: Pipeline, load: Load, version: str) -> float:
-    manifest = _manifest(version)
+    manifest = marker_manifest(version)
     since_ns = parts.trace.clock.monotonic_ns()
     parts.core.store.apply(manifest)
     return await _until(load, version, since_ns)

@@ -40,15 +40,8 @@ def run_alone(
     # No collection in the middle of a rollout because of what was imported.
     gc.collect()
     gc.freeze()
-    trace = Trace()
-    log = Log(part)
-
-    def tell(event: Event) -> None:
-        log.event(event)
-        # It may run for weeks, and nobody looks back.
-        trace.events.clear()
-
-    trace.listen(tell)
+    trace = Trace(keep=False)
+    trace.listen(Log(part).event)
 
     async def up() -> None:
         async with start(trace) as ready:

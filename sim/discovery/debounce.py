@@ -20,18 +20,28 @@ class DebounceTimes:
 class Debounce:
     """Gathers changed kinds; calls `push` with them once nothing came for `after_s`, or after `max_s`.
 
-    Imitates istiod's `debounce` (pilot/pkg/xds/discovery.go). The timing is the event loop's.
+    `prepare` is called after each change, with the kinds so far, for work that fits into the waiting: what it does
+    must show nowhere before `push`. Imitates istiod's `debounce` (pilot/pkg/xds/discovery.go). The timing is the
+    event loop's.
     """
 
-    def __init__(self, times: DebounceTimes, push: Callable[[frozenset[str]], None], trace: Trace) -> None:
+    def __init__(
+        self,
+        times: DebounceTimes,
+        push: Callable[[frozenset[str]], None],
+        trace: Trace,
+        prepare: Callable[[frozenset[str]], None] | None = None,
+    ) -> None:
         self._times = times
         self._push = push
+        self._prepare = prepare
         self._trace = trace
         self._kinds: set[str] = set()
         self._events = 0
         self._first_s = 0.0
         self._span: Span | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._preparing: asyncio.Handle | None = None
 
     def changed(self, kind: str) -> None:
         """Note a change; the push follows."""
@@ -46,6 +56,14 @@ class Debounce:
             self._timer.cancel()
         due = min(now + self._times.after_s, self._first_s + self._times.max_s)
         self._timer = loop.call_at(due, self._fire)
+        if self._prepare is not None and self._preparing is None:
+            # Not at once: who reported the change has its own answer to send first.
+            self._preparing = loop.call_soon(self._run_prepare)
+
+    def _run_prepare(self) -> None:
+        self._preparing = None
+        if self._prepare is not None and self._events:
+            self._prepare(frozenset(self._kinds))
 
     def _fire(self) -> None:
         kinds, events, span = frozenset(self._kinds), self._events, self._span
@@ -57,6 +75,7 @@ class Debounce:
 
     def close(self) -> None:
         """Forget what waits."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for handle in (self._timer, self._preparing):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._preparing = None

@@ -12,7 +12,7 @@ from sim.discovery.debounce import Debounce, DebounceTimes
 from sim.discovery.gateway import ListenerFactory
 from sim.discovery.mcp_client import McpClient
 from sim.discovery.plugins import PullSecrets
-from sim.discovery.state import KINDS, Configuration, PushContext, new_nonce, push_version, pushed_for
+from sim.discovery.state import KINDS, Configuration, PushContext, new_nonce, pushed_for
 from sim.discovery.warm import warm_up
 from sim.model import ECDS, Node
 from sim.profiles import Profile
@@ -43,17 +43,27 @@ class Discovery:
         self._trace = trace
         self._clock = clock or SystemClock()
         self._configuration = Configuration()
-        self._debounce = Debounce(options.debounce, self._push, trace)
+        self._debounce = Debounce(options.debounce, self._push, trace, self._prepare)
         self._pushes = 0
         self._settled = False
         self._listeners = ListenerFactory(options.profile, options.bind)
         self.context = self._new_context()
+        self._prepared: PushContext | None = None
         self.ads = AdsServer(self, self)
         self.mcp = McpClient(options.mcp_address, options.profile.mcp_types, self._receive, trace)
 
     @property
     def address(self) -> str:
         return self.ads.address
+
+    @property
+    def configuration(self) -> Configuration:
+        """What was received over MCP, pushed already or not."""
+        return self._configuration
+
+    @property
+    def profile(self) -> Profile:
+        return self._options.profile
 
     # -- MCP in ---------------------------------------------------------------------------------------------
 
@@ -71,19 +81,28 @@ class Discovery:
             removed=sorted(received.removed),
             refused=dict(received.refused) or None,
         )
-        if received and self._settled:
-            self._debounce.changed(kind)
+        if received:
+            self._prepared = None
+            if self._settled:
+                self._debounce.changed(kind)
+
+    def _prepare(self, kinds: frozenset[str]) -> None:
+        """Make what the push after the debounce will send, while it waits. The push itself only stamps it."""
+        context = self._prepared = self._new_context()
+        for stream in self.ads.streams.values():
+            stream.prepare(context, pushed_for(kinds))
 
     def _push(self, kinds: frozenset[str]) -> None:
         self._pushes += 1
-        self.context = self._new_context()
+        self.context, self._prepared = self._prepared or self._new_context(), None
+        self.context.stamp(self._pushes, self._clock.now())
         self.ads.push(pushed_for(kinds))
 
     def _new_context(self) -> PushContext:
         state, plugins = self._configuration.freeze()
         return PushContext(
-            version=push_version(self._pushes, self._clock.now()),
-            number=self._pushes,
+            version="",
+            number=0,
             profile=self._options.profile,
             state=state,
             plugins=plugins,

@@ -141,7 +141,7 @@ def _read(resource: mcp.Resource, message: ProtoMessage) -> None:
 
 @dataclass(slots=True)
 class PushContext:
-    """An immutable state of the world and its version; answers are made once and remembered."""
+    """An immutable state of the world; answers are made once and remembered. Its version it gets when it is pushed."""
 
     version: str
     number: int
@@ -168,6 +168,17 @@ class PushContext:
             resources = [r for r in self._whole[group] if names is None or r.name in names]
             made = self._answers[key] = Answer(type_url, self.version, resources)
         return made
+
+    @property
+    def encodings(self) -> int:
+        """How many different responses were encoded, their nonces apart."""
+        return sum(len(answer.encoded) for answer in self._answers.values())
+
+    def stamp(self, number: int, now: datetime) -> None:
+        """Make this the push with that number."""
+        self.number, self.version = number, push_version(number, now)
+        for answer in self._answers.values():
+            answer.version_info = self.version
 
     def _generate(self, node: Node, type_url: str) -> list[Resource]:
         if type_url == CDS:

@@ -50,10 +50,15 @@ class Span:
 
 
 class Trace:
-    """Events in the order of their arrival. Not thread-safe: emit from the event loop's thread."""
+    """Events in the order of their arrival. Not thread-safe: emit from the event loop's thread.
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    Without `keep` the listeners hear of events and nobody can look back: for a part that runs for weeks.
+    """
+
+    def __init__(self, clock: Clock | None = None, *, keep: bool = True) -> None:
         self.clock: Clock = clock or SystemClock()
+        self._keep = keep
+        self._emitted = 0
         self.events: list[Event] = []
         self._listeners: list[Callable[[Event], None]] = []
         self._next_span = 1
@@ -96,9 +101,11 @@ class Trace:
             image=image,
             data={key: value for key, value in data.items() if value is not None},
             payloads=payloads or {},
-            seq=len(self.events),
+            seq=self._emitted,
         )
-        self.events.append(made)
+        self._emitted += 1
+        if self._keep:
+            self.events.append(made)
         for listener in tuple(self._listeners):
             listener(made)
         return made

@@ -1,7 +1,8 @@
 """The four messages of ADS, and the resources inside them, as bytes that nobody re-encodes.
 
-A response is encoded once per distinct content: its nonce, the only thing that differs from stream to stream,
-is appended, because concatenated protobuf messages merge (protobuf encoding guide, "Last One Wins").
+A response is encoded once per distinct content: its nonce, which differs from stream to stream, and its version,
+which may come after the content, are appended, because concatenated protobuf messages merge (protobuf encoding guide,
+"Last One Wins").
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ __all__ = [
     "ProtoAny",
     "Resource",
     "Variant",
+    "delta_content",
     "encode_delta",
     "encode_sotw",
+    "sotw_content",
 ]
 
 
@@ -56,7 +59,7 @@ class Resource:
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """What a source gives for one type: a version and resources. Encodings are remembered here."""
+    """What a source gives for one type: a version and resources, which never change; their encoding is remembered."""
 
     type_url: str
     version_info: str
@@ -68,27 +71,25 @@ class Answer:
         return [resource.name for resource in self.resources]
 
 
-def encode_sotw(answer: Answer, nonce: str) -> bytes:
-    """A DiscoveryResponse."""
+def sotw_content(answer: Answer) -> bytes:
+    """A DiscoveryResponse without its nonce and version."""
     key = ("sotw",)
     content = answer.encoded.get(key)
     if content is None:
         made = DiscoveryResponse(
-            version_info=answer.version_info,
             type_url=answer.type_url,
             resources=[ProtoAny(type_url=r.type_url, value=r.body) for r in answer.resources],
         )
         content = answer.encoded[key] = made.SerializeToString()
-    return content + DiscoveryResponse(nonce=nonce).SerializeToString()
+    return content
 
 
-def encode_delta(answer: Answer, removed: Sequence[str], nonce: str) -> bytes:
-    """A DeltaDiscoveryResponse; `removed` are names that no longer exist."""
+def delta_content(answer: Answer, removed: Sequence[str]) -> bytes:
+    """A DeltaDiscoveryResponse without its nonce and version; `removed` are names that no longer exist."""
     key = ("delta", *removed)
     content = answer.encoded.get(key)
     if content is None:
         made = DeltaDiscoveryResponse(
-            system_version_info=answer.version_info,
             type_url=answer.type_url,
             resources=[
                 DeltaResource(
@@ -101,4 +102,16 @@ def encode_delta(answer: Answer, removed: Sequence[str], nonce: str) -> bytes:
             removed_resources=list(removed),
         )
         content = answer.encoded[key] = made.SerializeToString()
-    return content + DeltaDiscoveryResponse(nonce=nonce).SerializeToString()
+    return content
+
+
+def encode_sotw(answer: Answer, nonce: str) -> bytes:
+    """A DiscoveryResponse."""
+    own = DiscoveryResponse(version_info=answer.version_info, nonce=nonce)
+    return sotw_content(answer) + own.SerializeToString()
+
+
+def encode_delta(answer: Answer, removed: Sequence[str], nonce: str) -> bytes:
+    """A DeltaDiscoveryResponse; `removed` are names that no longer exist."""
+    own = DeltaDiscoveryResponse(system_version_info=answer.version_info, nonce=nonce)
+    return delta_content(answer, removed) + own.SerializeToString()

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from sim.errors import EnvironmentProblem
 from sim.model import Node
 from sim.xds.messages import Answer, DeltaDiscoveryRequest, DiscoveryRequest, EnvoyNode, Variant
-from sim.xds.subscription import DeltaSubscriptions, Reaction, SotwSubscriptions, Watch
+from sim.xds.subscription import DeltaSubscriptions, Reaction, SotwSubscriptions, Subscriptions, Watch
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 METHODS = {Variant.SOTW: "StreamAggregatedResources", Variant.DELTA: "DeltaAggregatedResources"}
@@ -30,8 +30,8 @@ GRPC_OPTIONS: list[tuple[str, int]] = [
 ]
 
 
-class Source(Protocol):
-    """Where a server's resources come from."""
+class Answers(Protocol):
+    """A state of the world."""
 
     def answer(self, node: Node, type_url: str, names: Collection[str] | None) -> Answer | None:
         """The resources of a type for a node, all (`names` None) or the named ones that exist.
@@ -39,6 +39,10 @@ class Source(Protocol):
         None when the type is unknown: such a request is answered by nothing.
         """
         ...
+
+
+class Source(Answers, Protocol):
+    """Where a server's resources come from."""
 
     def nonce(self) -> str:
         """A nonce that was never given before."""
@@ -79,6 +83,8 @@ class ServerStream:
         self.id = stream_id
         self.variant = variant
         self.node = Node(id="")
+        #: As the client's metadata has them; empty where it says nothing.
+        self.cluster_id = self.istio_version = ""
         self._sotw = SotwSubscriptions()
         self._delta = DeltaSubscriptions()
         # Insertion order is the order of sending. A type stands here once, however often it changed: the
@@ -88,7 +94,21 @@ class ServerStream:
 
     @property
     def watches(self) -> dict[str, Watch]:
-        return (self._sotw if self.variant is Variant.SOTW else self._delta).watches
+        return self._machine.watches
+
+    @property
+    def _machine(self) -> Subscriptions:
+        return self._sotw if self.variant is Variant.SOTW else self._delta
+
+    def prepare(self, world: Answers, type_urls: Collection[str]) -> None:
+        """Make and encode what a push of these types from `world` will send, if nothing changes until then."""
+        for type_url in type_urls:
+            watch = self.watches.get(type_url)
+            if watch is None or watch.wants_nothing:
+                continue
+            answer = world.answer(self.node, type_url, None if watch.wildcard else frozenset(watch.names))
+            if answer is not None:
+                self._machine.prepare(answer)
 
     def push(self, type_urls: Collection[str]) -> None:
         """Ask for a push of these types, in this order, of those that the client watches."""
@@ -121,8 +141,12 @@ class ServerStream:
     def _identify(self, node: EnvoyNode) -> None:
         # A client names itself in its first request only; an absent node is an empty one.
         if node.id and not self.node.id:
-            labels = node.metadata.fields["LABELS"].struct_value.fields if "LABELS" in node.metadata.fields else {}
+            fields = node.metadata.fields
+            labels = fields["LABELS"].struct_value.fields if "LABELS" in fields else {}
             self.node = Node(node.id, {key: labels[key].string_value for key in labels})
+            self.cluster_id, self.istio_version = (
+                fields[key].string_value if key in fields else "" for key in ("CLUSTER_ID", "ISTIO_VERSION")
+            )
 
     async def due(self) -> None:
         """Returns once something waits to be sent."""
@@ -153,8 +177,7 @@ class ServerStream:
             if answer is None:
                 continue
             nonce = source.nonce()
-            machine = self._sotw if self.variant is Variant.SOTW else self._delta
-            message = machine.encode(answer, nonce, None if due.names is None else frozenset(names or ()))
+            message = self._machine.encode(answer, nonce, None if due.names is None else frozenset(names or ()))
             return Response(answer, nonce, message, due.pushed)
         return None
 

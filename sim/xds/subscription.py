@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from sim.model import ECDS, EDS, RDS
-from sim.xds.messages import Answer, DeltaDiscoveryRequest, DiscoveryRequest, encode_delta, encode_sotw
+from sim.xds.messages import (
+    Answer,
+    DeltaDiscoveryRequest,
+    DiscoveryRequest,
+    delta_content,
+    encode_delta,
+    encode_sotw,
+    sotw_content,
+)
 
 #: Types of which a client names what it wants; with every other, naming nothing means everything.
 NAMED_ONLY = frozenset({EDS, RDS, ECDS})
@@ -77,6 +85,10 @@ class Subscriptions(Protocol):
         """The response to send now, noted as sent. `asked`: the names a request was about, None for a push."""
         ...
 
+    def prepare(self, answer: Answer) -> None:
+        """Do what can be done of a coming push's `encode` without noting anything."""
+        ...
+
 
 class SotwSubscriptions:
     """One stream of `StreamAggregatedResources`."""
@@ -125,6 +137,9 @@ class SotwSubscriptions:
     def encode(self, answer: Answer, nonce: str, asked: frozenset[str] | None = None) -> bytes:
         self.watches[answer.type_url].sent(nonce, answer.version_info)
         return encode_sotw(answer, nonce)
+
+    def prepare(self, answer: Answer) -> None:
+        sotw_content(answer)
 
 
 class DeltaSubscriptions:
@@ -185,6 +200,9 @@ class DeltaSubscriptions:
         watch.held = (watch.held | present) - set(removed)
         watch.sent(nonce, answer.version_info)
         return encode_delta(answer, removed, nonce)
+
+    def prepare(self, answer: Answer) -> None:
+        delta_content(answer, self._removed(self.watches[answer.type_url], set(answer.names), None))
 
     @staticmethod
     def _removed(watch: Watch, present: Collection[str], asked: Iterable[str] | None) -> list[str]:

@@ -206,6 +206,24 @@ async def test_a_response_that_is_none_breaks_the_stream_and_not_discovery(socke
         assert image(await client.receive()) == "oci://r.example/p:1.0.0"
 
 
+async def test_proxies_of_one_kind_share_an_encoding_and_differ_in_nonce(socket: str) -> None:
+    server, trace = McpServer(), Trace()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(server.serving(socket))
+        part = await stack.enter_async_context(reading(socket, trace))
+        clients = [await stack.enter_async_context(proxy(part)) for _ in range(20)]
+        for client in clients:
+            assert image(await client.receive()) == ""
+        await server.set("WasmPlugin", [plugin("1.0.0")])
+        responses = [await client.receive() for client in clients]
+        assert {image(response) for response in responses} == {"oci://r.example/p:1.0.0"}
+        assert {response.system_version_info for response in responses} == {part.context.version}
+        assert len({response.nonce for response in responses}) == len(clients)
+        # Nobody watches listeners here, so ECDS alone was encoded: while the debounce waited, and not again.
+        assert part.context.number == 2
+        assert part.context.encodings == 1
+
+
 async def test_a_plugin_goes_from_core_to_a_proxy_and_the_listener_names_it() -> None:
     trace = Trace()
     metadata = {"name": "demo", "namespace": SYSTEM_NAMESPACE}

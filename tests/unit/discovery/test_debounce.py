@@ -40,7 +40,9 @@ class Play:
     def __init__(self) -> None:
         self.trace = Trace()
         self.pushes: list[tuple[int, set[str]]] = []
-        self.debounce = Debounce(DebounceTimes(after_s=0.1, max_s=1.0), self._push, self.trace)
+        #: What `prepare` was called with, and after how many pushes.
+        self.prepared: list[tuple[int, set[str]]] = []
+        self.debounce = Debounce(DebounceTimes(after_s=0.1, max_s=1.0), self._push, self.trace, self._prepare)
         self.then: Callable[[], None] | None = None
 
     def _push(self, kinds: frozenset[str]) -> None:
@@ -48,6 +50,9 @@ class Play:
         if self.then is not None:
             follow, self.then = self.then, None
             follow()
+
+    def _prepare(self, kinds: frozenset[str]) -> None:
+        self.prepared.append((len(self.pushes), set(kinds)))
 
     async def changes(self, *at: tuple[int, str]) -> None:
         """Changes at these milliseconds; then time for all that may follow."""
@@ -113,3 +118,28 @@ def test_the_trace_tells_how_many_changes_went_into_a_push(play: Play) -> None:
     started, completed = play.trace.events
     assert (started.event, started.span, completed.span) == ("discovery.debounce", "started", "completed")
     assert completed.data == {"changes": 3, "kinds": ["Gateway", "WasmPlugin"]}
+
+
+def test_each_change_is_prepared_for_with_all_kinds_so_far_before_the_push(play: Play) -> None:
+    run(lambda: play.changes((0, "Gateway"), (60, "WasmPlugin"), (300, "WasmPlugin")))
+    assert play.prepared == [(0, {"Gateway"}), (0, {"Gateway", "WasmPlugin"}), (1, {"WasmPlugin"})]
+
+
+def test_changes_at_one_moment_are_prepared_for_once(play: Play) -> None:
+    async def story() -> None:
+        for kind in ("Gateway", "WasmPlugin", "Gateway"):
+            play.debounce.changed(kind)
+        await asyncio.sleep(5)
+
+    run(story)
+    assert play.prepared == [(0, {"Gateway", "WasmPlugin"})]
+
+
+def test_a_closed_debounce_prepares_nothing(play: Play) -> None:
+    async def story() -> None:
+        play.debounce.changed("WasmPlugin")
+        play.debounce.close()
+        await asyncio.sleep(5)
+
+    run(story)
+    assert play.prepared == []
