@@ -38,12 +38,12 @@ from sim.scenario.step_kinds import (
     Request,
     Sleep,
     Step,
-    Strict,
     Wait,
     WaitCondition,
     as_written,
     step_kinds,
 )
+from sim.scenario.strict import Strict
 
 __all__ = [
     "API_VERSION",

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     GetCoreSchemaHandler,
@@ -25,17 +23,12 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from sim.model import parse_duration_s
 from sim.oci import ImageFormat
 from sim.scenario.quantities import Duration, Method, PluginKey, PositiveDuration, Text, UrlPath
+from sim.scenario.strict import Strict
 
 WaitCondition = Literal["effective", "settled", "acked", "nacked", "gone"]
 WAIT_CONDITIONS: tuple[WaitCondition, ...] = ("effective", "settled", "acked", "nacked", "gone")
 
 DEFAULT_REPOSITORY = "registry.local/plugins"
-
-
-class Strict(BaseModel):
-    """Unknown keys are refused and nothing is converted: `tag: 1.0` is a number, not a tag."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
 class BundledImage(Strict):
