@@ -87,10 +87,16 @@ class Node:
         parts = self.id.split("~")
         return parts[2].rpartition(".")[2] if len(parts) == 4 else ""
 
+    @property
+    def host(self) -> str:
+        """The proxy's own IP address, the empty string where the ID is not Istio's."""
+        parts = self.id.split("~")
+        return parts[1] if len(parts) == 4 else ""
 
-def gateway_node(name: str = "gateway-1") -> Node:
-    """The identity of the gateway proxy of a run."""
+
+def gateway_node(name: str = "gateway-1", host: str = "127.0.0.1", labels: Mapping[str, str] | None = None) -> Node:
+    """The identity of a gateway proxy of a run; `labels` come on top of the Higress gateway's own."""
     return Node(
-        id=f"router~127.0.0.1~{name}.{SYSTEM_NAMESPACE}~{SYSTEM_NAMESPACE}.svc.cluster.local",
-        labels={"higress": f"{SYSTEM_NAMESPACE}-higress-gateway"},
+        id=f"router~{host}~{name}.{SYSTEM_NAMESPACE}~{SYSTEM_NAMESPACE}.svc.cluster.local",
+        labels={"higress": f"{SYSTEM_NAMESPACE}-higress-gateway", **(labels or {})},
     )

@@ -65,7 +65,7 @@ class Controller:
         self._listed: dict[Kind, dict[str, McpResource]] = {kind: {} for kind in KINDS}
         self._set_routing(make_routing((), (), options))
         for found in store.list():
-            self._follow("ADDED", found)
+            self._follow("ADDED", found, listed=True)
         self._stop = store.watch(self._follow)
 
     def close(self) -> None:
@@ -81,10 +81,11 @@ class Controller:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def _follow(self, event: EventType, subject: StoredObject) -> None:
+    def _follow(self, event: EventType, subject: StoredObject, *, listed: bool = False) -> None:
         is_plugin = subject.key.kind == WASM_PLUGIN
         is_higress = subject.key.api_version == HIGRESS_WASM
-        noted: dict[str, Any] = {"change": _CHANGES[event]}
+        # What was there when Core started is read, not changed.
+        noted: dict[str, Any] = {"change": "listed" if listed else _CHANGES[event]}
         if is_plugin and is_higress and subject.key.namespace != self._options.namespace:
             noted["ignored"] = f"only the namespace {self._options.namespace} is read"
         self._trace.emit("core.apply", **_fields(subject), **noted)

@@ -106,11 +106,18 @@ class ListenerFactory:
     def __init__(self, profile: Profile, bind: str) -> None:
         self._profile = profile
         self._bind = bind
-        self._made: dict[tuple[int, tuple[tuple[_Link, ...], ...]], Resource] = {}
+        self._made: dict[tuple[str, int, tuple[tuple[_Link, ...], ...]], Resource] = {}
 
     def listeners(self, state: GatewayState, plugins: Sequence[Plugin], node: Node) -> list[Resource]:
-        """One listener a port. It is named as Istio names it (0.0.0.0_<port>) but binds where `bind` says."""
+        """One listener a port. It is named as Istio names it (0.0.0.0_<port>) but binds where `bind` says.
+
+        Or at the proxy's own address where that is a loopback one: so several gateways share a machine and a port.
+        """
         return [self._listener(plugins, node, port) for port in gateway_ports(state, node)]
+
+    def bind_of(self, node: Node) -> str:
+        """Where this proxy's listeners bind."""
+        return node.host if node.host.startswith("127.") else self._bind
 
     def _listener(self, plugins: Sequence[Plugin], node: Node, port: int) -> Resource:
         slots = Slots(plugins, self._profile, node, port)
@@ -118,17 +125,18 @@ class ListenerFactory:
         for entry in self._profile.http_filters:
             if isinstance(entry, PluginSlot):
                 chain.append(self._links(slots.of(entry.plugins, network=False)))
-        key = (port, tuple(chain))
+        bind = self.bind_of(node)
+        key = (bind, port, tuple(chain))
         if key not in self._made:
             if len(self._made) >= _MOST_LISTENERS:
                 self._made.pop(next(iter(self._made)))
-            self._made[key] = self._build(port, chain)
+            self._made[key] = self._build(bind, port, chain)
         return self._made[key]
 
     def _links(self, plugins: Sequence[Plugin]) -> tuple[_Link, ...]:
         return tuple(_Link(plugin.extension_name(self._profile), plugin.fails_open, plugin) for plugin in plugins)
 
-    def _build(self, port: int, chain: Sequence[Sequence[_Link]]) -> Resource:
+    def _build(self, bind: str, port: int, chain: Sequence[Sequence[_Link]]) -> Resource:
         name = f"0.0.0.0_{port}"
         network, *slots = chain
         manager = HttpConnectionManager(
@@ -144,7 +152,7 @@ class ListenerFactory:
         filters.append(Filter(name="envoy.filters.network.http_connection_manager", typed_config=pack(manager)))
         listener = Listener(
             name=name,
-            address=Address(socket_address=SocketAddress(address=self._bind, port_value=port)),
+            address=Address(socket_address=SocketAddress(address=bind, port_value=port)),
             filter_chains=[FilterChain(filters=filters)],
             traffic_direction=TrafficDirection.OUTBOUND,
         )

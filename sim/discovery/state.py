@@ -150,8 +150,8 @@ class PushContext:
     plugins: list[Plugin]
     secrets: PullSecrets
     listeners: gateway.ListenerFactory
-    _whole: dict[tuple[str, str, frozenset[tuple[str, str]]], list[Resource]] = field(default_factory=dict)
-    _answers: dict[tuple[str, str, frozenset[tuple[str, str]], frozenset[str] | None], Answer] = field(
+    _whole: dict[tuple[str, str, str, frozenset[tuple[str, str]]], list[Resource]] = field(default_factory=dict)
+    _answers: dict[tuple[str, str, str, frozenset[tuple[str, str]], frozenset[str] | None], Answer] = field(
         default_factory=dict
     )
 
@@ -159,7 +159,8 @@ class PushContext:
         """The resources of a type for a node; None for a type that Discovery does not know."""
         if type_url not in PUSH_ORDER:
             return None
-        group = (type_url, node.namespace, frozenset(node.labels.items()))
+        bind = self.listeners.bind_of(node) if type_url == LDS else ""
+        group = (type_url, bind, node.namespace, frozenset(node.labels.items()))
         key = (*group, None if names is None else frozenset(names))
         made = self._answers.get(key)
         if made is None:

@@ -2,7 +2,7 @@
 
 from sim.envoy.admin import Admin
 from sim.envoy.binary import EnvoyBinary, find_envoy, probe_envoy
-from sim.envoy.bootstrap import BootstrapOptions
+from sim.envoy.bootstrap import BootstrapOptions, responder_bootstrap
 from sim.envoy.ports import reserved_port
 from sim.envoy.process import Envoy, EnvoyOptions, envoy
 
@@ -16,4 +16,5 @@ __all__ = [
     "find_envoy",
     "probe_envoy",
     "reserved_port",
+    "responder_bootstrap",
 ]

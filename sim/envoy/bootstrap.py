@@ -15,12 +15,15 @@ _ROUTER = {
 
 @dataclass(frozen=True, slots=True)
 class BootstrapOptions:
-    """What varies. `xds_address` is the agent's `unix:/path` or `host:port`."""
+    """What varies. `xds_address` is the agent's `unix:/path` or `host:port`.
+
+    `upstream_port` is where it answers as the upstream, None where another does.
+    """
 
     node: Node
     xds_address: str
     delta: bool
-    upstream_port: int
+    upstream_port: int | None
 
 
 def bootstrap(options: BootstrapOptions) -> dict[str, Any]:
@@ -48,9 +51,18 @@ def bootstrap(options: BootstrapOptions) -> dict[str, Any]:
         },
         "static_resources": {
             "clusters": [_xds_cluster(options.xds_address)],
-            "listeners": [responder(options.upstream_port)],
+            "listeners": [] if options.upstream_port is None else [responder(options.upstream_port)],
         },
         "stats_config": {"use_all_default_tags": True},
+    }
+
+
+def responder_bootstrap(port: int) -> dict[str, Any]:
+    """The bootstrap of an Envoy that is nothing but the upstream."""
+    return {
+        "node": {"id": "upstream", "cluster": "upstream"},
+        "admin": {"address": _address("127.0.0.1", 0)},
+        "static_resources": {"listeners": [responder(port)]},
     }
 
 

@@ -10,8 +10,8 @@ from sim.errors import EnvironmentProblem
 
 
 @contextmanager
-def reserved_port(port: int = 0) -> Iterator[int]:
-    """Hold a port of 127.0.0.1 (0: whichever the kernel gives) while inside.
+def reserved_port(port: int = 0, host: str = "127.0.0.1") -> Iterator[int]:
+    """Hold a port of a loopback address (0: whichever the kernel gives) while inside.
 
     The socket is bound with SO_REUSEPORT and never listens, so Envoy, which binds its listeners likewise, can
     join it, and no connection ever reaches us. Raises EnvironmentProblem when the port is taken.
@@ -21,14 +21,14 @@ def reserved_port(port: int = 0) -> Iterator[int]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((host, port))
             except OSError as error:
                 raise EnvironmentProblem(
-                    f"port {port} of 127.0.0.1 can't be had: {error.strerror}",
+                    f"port {port} of {host} can't be had: {error.strerror}",
                     hint="stop what listens there, or leave the port out to get a free one",
                 ) from error
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(("127.0.0.1", port))
+        holder.bind((host, port))
         number: int = holder.getsockname()[1]
         yield number

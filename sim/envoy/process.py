@@ -7,11 +7,13 @@ import collections
 import contextlib
 import json
 import shutil
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sim.affinity import on_every_core
 from sim.envoy.admin import Admin, admin
@@ -28,10 +30,10 @@ _TAIL_COLUMNS = 240
 
 @dataclass(frozen=True, slots=True)
 class EnvoyOptions:
-    """How Envoy is run. `directory` gets the bootstrap and `envoy.log`."""
+    """How Envoy is run. `directory` gets the bootstrap and `envoy.log`; a bootstrap may also be given as it is."""
 
     binary: EnvoyBinary
-    bootstrap: BootstrapOptions
+    bootstrap: BootstrapOptions | dict[str, Any]
     directory: Path
     workers: int = 2
     start_timeout_s: float = 20.0
@@ -56,6 +58,21 @@ class Envoy:
     def pid(self) -> int:
         return self._process.pid
 
+    def kill(self) -> None:
+        """End it as a crash would; that is not taken for one that nobody asked for."""
+        self.stopping = True
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def pause(self) -> None:
+        """Stop all its threads where they are, until `resume`."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGCONT)
+
     @property
     def log_tail(self) -> str:
         """The last lines of the log."""
@@ -64,7 +81,7 @@ class Envoy:
     async def read_log(self) -> None:
         """Copy the log to `envoy.log` and into the trace until Envoy ends; then tell, unless it was asked to."""
         assert self._process.stderr is not None
-        with (self._options.directory / "envoy.log").open("w", encoding="utf-8") as file:
+        with (self._options.directory / "envoy.log").open("a", encoding="utf-8") as file:
             while raw := await self._read_line(self._process.stderr):
                 text = raw.decode(errors="replace").rstrip("\n")
                 line = parse_line(text)
@@ -136,7 +153,8 @@ async def envoy(options: EnvoyOptions, trace: Trace) -> AsyncIterator[Envoy]:
     """Envoy, started and answering at its admin port; stopped and reaped when left."""
     directory = options.directory
     config = directory / "bootstrap.json"
-    config.write_text(json.dumps(bootstrap(options.bootstrap), indent=1), encoding="utf-8")
+    made = options.bootstrap if isinstance(options.bootstrap, dict) else bootstrap(options.bootstrap)
+    config.write_text(json.dumps(made, indent=1), encoding="utf-8")
     admin_file = directory / "admin-address"
     admin_file.unlink(missing_ok=True)
     arguments = [
@@ -214,6 +232,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         return
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
+        # One that is paused would not hear it.
+        process.send_signal(signal.SIGCONT)
     try:
         async with asyncio.timeout(_STOP_S):
             await process.wait()

@@ -90,6 +90,8 @@ class Milestones:
         """What the event means for the rollouts; empty for most events."""
         self._seen.add(event.event)
         if event.event == "core.apply":
+            if event.data.get("change") == "listed":
+                return []
             return self._begin(event)
         if event.type_url is not None and event.event in ("agent.intercept", "agent.deliver", "envoy.ack"):
             if event.type_url != ECDS:

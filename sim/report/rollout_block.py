@@ -33,7 +33,10 @@ _SHADES = (("█", "cyan"), ("▓", "blue"), ("█", "magenta"))
 
 def print_rollout(page: Page, rollout: Rollout, index: int, events: Sequence[Event], *, traffic: bool) -> None:
     """`index` is the one that expectations use; `traffic` is whether any load was there to see the rollout."""
-    page.line((clean(rollout.plugin), "bold"), f" · {_CHANGES[rollout.change]} · ", (f"rollouts[{index}]", "dim"))
+    where = f" on {clean(rollout.gateway)}" if rollout.gateway is not None else ""
+    page.line(
+        (clean(rollout.plugin), "bold"), f"{where} · {_CHANGES[rollout.change]} · ", (f"rollouts[{index}]", "dim")
+    )
     page.wrapped(Text("  "), Text(image_change(rollout.from_, rollout.to)))
     page.blank()
     picture = waterfall(rollout, events)

@@ -62,28 +62,28 @@ def waterfall(rollout: Rollout, events: Sequence[Event]) -> Waterfall:
 
 
 def events_of_rollouts(rollouts: Sequence[Rollout], events: Sequence[Event]) -> list[list[Event]]:
-    """For each rollout its own `core.apply` and what followed, up to the same plugin's next one.
+    """For each rollout its own `core.apply` and what followed on its gateway, up to the same plugin's next one.
 
     Events of other plugins are left out; those that name no plugin are kept. The list is empty where the trace has
     no such apply.
     """
-    searched_from: dict[str, int] = {}
-    found: list[list[Event]] = []
-    for rollout in rollouts:
-        applies = [n for n, e in enumerate(events) if e.event == "core.apply" and e.plugin == rollout.plugin]
-        later = [n for n in applies if n >= searched_from.get(rollout.plugin, 0)]
-        # An apply that changed nothing is no rollout, so the image decides where it can.
-        start = next((n for n in later if events[n].image == rollout.to), later[0] if later else None)
-        if start is None:
-            found.append([])
-            continue
-        searched_from[rollout.plugin] = start + 1
-        end = next((n for n in applies if n > start), len(events))
-        # Envoy's lines are read late: what is older than the apply belongs to what was before.
-        found.append(
-            [e for e in events[start:end] if e.plugin in (None, rollout.plugin) and e.t_ns >= events[start].t_ns]
-        )
-    return found
+    return [_events_of(rollout, events) for rollout in rollouts]
+
+
+def _events_of(rollout: Rollout, events: Sequence[Event]) -> list[Event]:
+    applies = [n for n, e in enumerate(events) if e.event == "core.apply" and e.plugin == rollout.plugin]
+    start = next((n for n in applies if events[n].t_ns == rollout.t_ns), None)
+    if start is None:
+        return []
+    end = next((n for n in applies if n > start), len(events))
+    # Envoy's lines are read late: what is older than the apply belongs to what was before.
+    return [
+        e
+        for e in events[start:end]
+        if e.plugin in (None, rollout.plugin)
+        and e.t_ns >= rollout.t_ns
+        and (rollout.gateway is None or e.data.get("gateway") in (None, rollout.gateway))
+    ]
 
 
 def _segments(rollout: Rollout) -> list[Segment]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonpatch
+
 from sim.errors import InvalidInput
 from sim.manifests import Manifest, manifest_from
 from sim.oci import is_tag, parse_reference
@@ -46,12 +48,13 @@ def bumped(manifest: Manifest, *, tag: str | None = None, image: str | None = No
     return manifest.with_spec({**manifest.spec, "url": new})
 
 
-def edited(manifest: Manifest, patch: dict[str, Any]) -> Manifest:
-    """The object with a JSON merge patch (RFC 7386) applied, checked as the API server would.
+def edited(manifest: Manifest, patch: dict[str, Any] | list[dict[str, Any]]) -> Manifest:
+    """The object with a patch applied, checked as the API server would.
 
-    Raises InvalidInput when the outcome is not valid, or is another object.
+    A mapping is a JSON merge patch (RFC 7386), a list a JSON patch (RFC 6902). Raises InvalidInput when the patch does
+    not fit, and when the outcome is not valid, or is another object.
     """
-    content = merge_patch(manifest.content, patch)
+    content = json_patch(manifest.content, patch) if isinstance(patch, list) else merge_patch(manifest.content, patch)
     made = manifest_from(content, f"{manifest.location.file} with the patch")
     for path in _IDENTITY:
         if _at(made.content, path) != _at(manifest.content, path):
@@ -60,6 +63,17 @@ def edited(manifest: Manifest, patch: dict[str, Any]) -> Manifest:
                 hint="delete the old object and apply the new one instead",
             )
     return made
+
+
+def json_patch(target: Any, operations: list[dict[str, Any]]) -> Any:
+    """RFC 6902; the target is not changed. Raises InvalidInput for an operation that is none, or does not fit."""
+    try:
+        return jsonpatch.apply_patch(target, operations)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise InvalidInput(
+            f"the JSON patch does not fit: {error}",
+            hint="write operations such as {op: replace, path: /spec/priority, value: 10}",
+        ) from error
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

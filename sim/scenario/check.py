@@ -15,8 +15,25 @@ from sim.profiles import Profile, load_profile, profile_names
 from sim.scenario.changes import bumped, edited, image_url
 from sim.scenario.expect import CompiledExpectation, check_version_rule, compile_expectation
 from sim.scenario.images import ImageProblem, ResolvedImage, resolve_image
+from sim.scenario.places import PlacedStep, StepKey, placed
 from sim.scenario.problems import InvalidScenario, near_file, suggestion
-from sim.scenario.schema import AnyImage, Apply, Bump, Delete, Edit, Push, Scenario, Step, Wait, as_written
+from sim.scenario.schema import (
+    Advance,
+    AnyImage,
+    Apply,
+    Bump,
+    CheckThat,
+    Delete,
+    Edit,
+    Kill,
+    Pause,
+    Push,
+    Request,
+    Restart,
+    Scenario,
+    Step,
+    Wait,
+)
 
 PARTS = ("core", "discovery", "agent", "envoy", "registry", "traffic", "run")
 
@@ -34,8 +51,10 @@ class Check:
         self.problems: list[InvalidInput] = []
         self.profile: Profile | None = None
         self.images: list[ResolvedImage] = []
-        self.pushes: dict[int, ResolvedImage] = {}
-        self.manifests: dict[int, tuple[Manifest, ...]] = {}
+        self.steps = placed(scenario.spec.steps, document)
+        self.pushes: dict[StepKey, ResolvedImage] = {}
+        self.manifests: dict[StepKey, tuple[Manifest, ...]] = {}
+        self.checks: dict[StepKey, CompiledExpectation] = {}
         self.expectations: list[CompiledExpectation] = []
         self._scenario = scenario
         self._folder = folder
@@ -54,6 +73,7 @@ class Check:
             Delete: self._delete,
             Push: self._push,
             Wait: self._wait,
+            CheckThat: self._check_that,
         }
 
     def run(self) -> None:
@@ -67,16 +87,23 @@ class Check:
             if traffic.version_by is not None:
                 where = self._document.where("spec", "traffic", name, "version_by")
                 self._attempt(partial(check_version_rule, traffic.version_by, where), where)
-        for index, step in enumerate(spec.steps):
-            carry_out = self._steps.get(type(step))
-            if carry_out is not None:
-                carry_out(step, index, self._step_path(step, index))
+        self._check_gateways()
+        self._walk(self.steps)
         for index, text in enumerate(spec.expect):
             where = self._document.where("spec", "expect", index)
             compiled = partial(compile_expectation, text, where, traffic=tuple(spec.traffic))
             made = self._attempt(compiled, where)
             if made is not None:
                 self.expectations.append(made)
+
+    def _walk(self, steps: tuple[PlacedStep, ...]) -> None:
+        for each in steps:
+            carry_out = self._steps.get(type(each.step))
+            if carry_out is not None:
+                carry_out(each.step, each.key, each.path)
+            self._check_gateway_of(each)
+            for branch in each.within:
+                self._walk(branch)
 
     def _check_profile(self) -> None:
         spec = self._scenario.spec
@@ -126,7 +153,7 @@ class Check:
         self._pushed[reference] = where
         return resolved
 
-    def _apply(self, step: Apply, index: int, path: Path_) -> None:
+    def _apply(self, step: Apply, key: StepKey, path: Path_) -> None:
         where = self._document.where(*path)
         file = self._folder / step.file
         if not file.exists():
@@ -141,48 +168,48 @@ class Check:
             return
         if not manifests:
             self._problem(f"there is no object in {step.file}", "write a WasmPlugin there", where)
-        self.manifests[index] = tuple(manifests)
+        self.manifests[key] = tuple(manifests)
         for manifest in manifests:
             if manifest.kind == WASM_PLUGIN:
                 self._put(manifest, missing=step.missing, where=where, told=f"{step.file} names")
 
-    def _bump(self, step: Bump, index: int, path: Path_) -> None:
+    def _bump(self, step: Bump, key: StepKey, path: Path_) -> None:
         where = self._document.where(*path, "tag" if step.tag is not None else "image")
         old = self._plugin(step.plugin, (*path, "plugin"))
         if old is None:
             return
         new = self._attempt(lambda: bumped(old, tag=step.tag, image=step.image), where)
         if new is not None:
-            self.manifests[index] = (new,)
+            self.manifests[key] = (new,)
             self._put(new, missing=step.missing, where=where, told="the bump is to")
 
-    def _edit(self, step: Edit, index: int, path: Path_) -> None:
+    def _edit(self, step: Edit, key: StepKey, path: Path_) -> None:
         where = self._document.where(*path, "patch")
         old = self._plugin(step.plugin, (*path, "plugin"))
         if old is None:
             return
         new = self._attempt(lambda: edited(old, step.patch), where, own_place=False)
         if new is not None:
-            self.manifests[index] = (new,)
+            self.manifests[key] = (new,)
             self._put(new, missing=step.missing, where=where, told="the patched object names")
 
-    def _delete(self, step: Delete, index: int, path: Path_) -> None:
+    def _delete(self, step: Delete, key: StepKey, path: Path_) -> None:
         if self._plugin(step.plugin, path) is not None:
             del self._applied[step.plugin]
 
-    def _push(self, step: Push, index: int, path: Path_) -> None:
+    def _push(self, step: Push, key: StepKey, path: Path_) -> None:
         resolved = self._image(step.image, path)
         if resolved is not None:
-            self.pushes[index] = resolved
+            self.pushes[key] = resolved
 
-    def _wait(self, step: Wait, index: int, path: Path_) -> None:
+    def _wait(self, step: Wait, key: StepKey, path: Path_) -> None:
         if step.event is not None:
             self._check_event(step.event, self._document.where(*path, "event"))
         target = step.target
         if target is None or target in self._ever_applied or self._manifests_in_doubt:
             return
-        key = step.condition or "plugin"
-        self._unknown_plugin(target, self._ever_applied, self._document.where(*path, key))
+        where = self._document.where(*path, step.condition or "plugin")
+        self._unknown_plugin(target, self._ever_applied, where)
 
     def _check_event(self, event: str, where: Location) -> None:
         part = event.partition(".")[0]
@@ -193,6 +220,47 @@ class Check:
                     part, PARTS, f"write part.operation, such as agent.fetch or envoy.*; parts are {', '.join(PARTS)}"
                 ),
                 where,
+            )
+
+    def _check_gateways(self) -> None:
+        spec = self._scenario.spec
+        if spec.gateways and "gateway" in spec.model_fields_set:
+            where = self._document.where("spec", "gateways")
+            self._problem("gateway and gateways together", "keep gateways alone", where)
+        if len(spec.gateways) > 200:
+            self._problem(
+                f"{len(spec.gateways)} gateways are too many", "at most 200", self._document.where("spec", "gateways")
+            )
+        names = [gateway.name for gateway in spec.gateways]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                where = self._document.where("spec", "gateways", index, "name")
+                self._problem(f"two gateways are called {name}", "give one of them another name", where)
+        for name, traffic in spec.traffic.items():
+            self._check_gateway(traffic.gateway, ("spec", "traffic", name, "gateway"))
+
+    def _check_gateway_of(self, placed_step: PlacedStep) -> None:
+        step, path = placed_step.step, placed_step.path
+        if isinstance(step, Wait | Request | Advance):
+            self._check_gateway(step.gateway, (*path, "gateway"))
+        if isinstance(step, Wait) and step.ready is not None:
+            self._check_gateway(step.ready, (*path, "ready"))
+        if isinstance(step, Restart | Kill | Pause):
+            part, _, gateway = step.part.partition("/")
+            several = len(self._scenario.spec.gateways) > 1
+            if gateway:
+                self._check_gateway(gateway, (*path, "part"))
+            elif several and part in ("agent", "envoy"):
+                names = " or ".join(f"{part}/{each.name}" for each in self._scenario.spec.gateways[:2])
+                self._problem(f"there are several {part}s", f"say which: {names}", self._document.where(*path, "part"))
+
+    def _check_gateway(self, name: str | None, path: Path_) -> None:
+        names = [gateway.name for gateway in self._scenario.spec.gateways] or ["gateway"]
+        if name is not None and name not in names:
+            self._problem(
+                f"there is no gateway {name!r}",
+                suggestion(name, names, f"gateways are {', '.join(names)}"),
+                self._document.where(*path),
             )
 
     def _plugin(self, key: str, path: Path_) -> Manifest | None:
@@ -235,8 +303,12 @@ class Check:
             add = "add the image to spec.images, or write missing: true where that is the point"
             self._problem(f"{told} {url}, which the registry does not have", f"{has}; {add}", where)
 
-    def _step_path(self, step: Step, index: int) -> Path_:
-        return ("spec", "steps", index, next(iter(as_written(step))))
+    def _check_that(self, step: CheckThat, key: StepKey, path: Path_) -> None:
+        where = self._document.where(*path)
+        names = tuple(self._scenario.spec.traffic)
+        made = self._attempt(partial(compile_expectation, step.that, where, traffic=names), where)
+        if made is not None:
+            self.checks[key] = made
 
     def _problem(self, message: str, hint: str | None, where: Location) -> None:
         self.problems.append(InvalidInput(message, where=where, hint=hint))

@@ -12,7 +12,7 @@ import aiohttp
 from sim.errors import EnvironmentProblem, InvalidInput
 from sim.scenario.load import LoadedScenario
 from sim.scenario.problems import suggestion
-from sim.scenario.schema import Apply, Bump, Delete, Edit, Wait, as_written
+from sim.scenario.schema import Apply, Bump, Delete, Edit, Wait
 
 KNOWN = ("core", "discovery", "registry")
 _PATIENCE_S = 5.0
@@ -68,21 +68,27 @@ class ExternalParts:
         whose = "that Core" if self.core is not None else "the Core behind that Discovery"
         spec = loaded.scenario.spec
         silent = {"core"} if self.discovery is None else {"core", "discovery"}
-        for index, step in enumerate(spec.steps):
-            kind = next(iter(as_written(step)))
+        for placed in loaded.every_step():
+            step, kind = placed.step, placed.step.kind
             if isinstance(step, Apply | Bump | Edit | Delete):
                 raise InvalidInput(
                     f"a step {kind} changes manifests, which goes to a Core of our own, not with {flag}",
-                    where=loaded.where_step(index),
+                    where=placed.where,
                     hint=f"change the manifests of {whose} where it reads them, and only look at the outcome here,"
                     " by request and traffic",
                 )
             if isinstance(step, Wait) and step.event is not None and step.event.partition(".")[0] in silent:
                 raise InvalidInput(
                     f"the event {step.event} is of a part that is not ours, with {flag}",
-                    where=loaded.where_step(index),
+                    where=placed.where,
                     hint="wait for an event of the agent, Envoy or traffic",
                 )
+        if len(spec.gateways) > 1:
+            raise InvalidInput(
+                f"with {flag} there can be one gateway only, since {whose} binds the listeners of all alike",
+                where=loaded.where("spec", "gateways"),
+                hint="keep one gateway, or leave --with out",
+            )
         if spec.gateway.port is None:
             raise InvalidInput(
                 f"with {flag} the gateway's port is what {whose} says, and the scenario does not name it",

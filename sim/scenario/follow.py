@@ -14,6 +14,29 @@ from sim.trace import Event
 
 
 @dataclass(slots=True)
+class GatewayRecord:
+    """One gateway of a run. The only one has no name: every event is its.
+
+    `listener_counts`: by the position of a plugin's `core.apply`, how often Envoy's listener had changed until then;
+    `listener_total`: at the end of the run.
+    """
+
+    name: str = ""
+    node_id: str = ""
+    workers: int = 0
+    listener_counts: list[tuple[int, int]] = field(default_factory=list)
+    listener_total: int | None = None
+
+    def sees(self, event: Event) -> bool:
+        """Whether the event is of this gateway, or of a part that all share."""
+        if not self.name:
+            return True
+        if "gateway" in event.data:
+            return bool(event.data["gateway"] == self.name)
+        return event.part != "discovery" or event.node_id in (None, self.node_id)
+
+
+@dataclass(slots=True)
 class Trail:
     """The events of one change, as far as it came. `end` is the position of the plugin's next change."""
 
@@ -54,18 +77,26 @@ class Trail:
 
 
 def changes(events: Sequence[Event]) -> list[Event]:
-    """The `core.apply` of every change of a plugin that Core reads, in order."""
-    return [e for e in events if e.event == "core.apply" and e.plugin is not None and "ignored" not in e.data]
+    """The `core.apply` of every change of a plugin that Core reads, in order; what it finds at its start is none."""
+    return [
+        e
+        for e in events
+        if e.event == "core.apply"
+        and e.plugin is not None
+        and "ignored" not in e.data
+        and e.data.get("change") != "listed"
+    ]
 
 
-def follow(events: Sequence[Event], apply: Event) -> Trail:
-    """Everything that followed from one `core.apply` until the same plugin's next."""
+def follow(events: Sequence[Event], apply: Event, gateway: GatewayRecord | None = None) -> Trail:
+    """Everything that followed from one `core.apply` until the same plugin's next, on one gateway."""
+    seen = (gateway or GatewayRecord()).sees
     plugin = apply.plugin
     later = [e for e in changes(events[apply.seq + 1 :]) if e.plugin == plugin]
     trail = Trail(apply, end=later[0].seq if later else len(events))
     # What is on its way when the next change comes still belongs to this one; only a beginning may not be borrowed.
-    mine = events[apply.seq + 1 :]
-    before_next = events[apply.seq + 1 : trail.end]
+    mine = [e for e in events[apply.seq + 1 :] if seen(e)]
+    before_next = [e for e in mine if e.seq < trail.end]
 
     trail.convert = _first(before_next, "core.convert", plugin=plugin, closed=True)
     trail.mcp_push = _naming(before_next, "core.mcp_push", plugin, "changed")
@@ -108,7 +139,7 @@ def follow(events: Sequence[Event], apply: Event) -> Trail:
     if trail.debounce.seq > trail.end:
         trail.listener_ack, trail.superseded = None, True
     if trail.push is not None:
-        _follow_response(events, mine, trail, trail.push)
+        _follow_response([e for e in events if seen(e)], mine, trail, trail.push)
     return trail
 
 

@@ -18,6 +18,8 @@ from sim.manifests.scalars import resolve
 from sim.profiles import Profile
 from sim.scenario.expect import CompiledExpectation
 from sim.scenario.images import ResolvedImage
+from sim.scenario.include import with_pieces
+from sim.scenario.places import PlacedStep, StepKey
 from sim.scenario.problems import InvalidScenario, explain, near_file
 from sim.scenario.schema import API_VERSION, KIND, Scenario, as_written
 
@@ -27,7 +29,7 @@ MAX_SCENARIO_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class LoadedScenario:
-    """A scenario that can be run. Steps are known by their index in `scenario.spec.steps`."""
+    """A scenario that can be run. Steps are known by their key, as in `PlacedStep`."""
 
     scenario: Scenario
     #: The file itself, also where a folder was named.
@@ -35,10 +37,14 @@ class LoadedScenario:
     profile: Profile
     #: What is in the registry when the run begins.
     images: tuple[ResolvedImage, ...]
+    #: The steps with their places, those within others too.
+    steps: tuple[PlacedStep, ...]
     #: What the `push` steps push.
-    pushes: dict[int, ResolvedImage]
-    #: The objects that each `apply`, `bump` and `edit` step puts in force, in order.
-    manifests: dict[int, tuple[Manifest, ...]]
+    pushes: dict[StepKey, ResolvedImage]
+    #: The objects that each `apply`, `bump` and `edit` step puts in force, in order, when it is carried out first.
+    manifests: dict[StepKey, tuple[Manifest, ...]]
+    #: What each `check` step holds against the result.
+    checks: dict[StepKey, CompiledExpectation]
     expectations: tuple[CompiledExpectation, ...]
     _document: Document = field(repr=False)
 
@@ -55,9 +61,10 @@ class LoadedScenario:
         """The file and line of a key, such as `where("spec", "steps", 2, "bump")`."""
         return self._document.where(*path)
 
-    def where_step(self, index: int) -> Location:
-        """The file and line of a step."""
-        return self.where("spec", "steps", index)
+    def every_step(self) -> Iterator[PlacedStep]:
+        """All steps, those within others right after these."""
+        for step in self.steps:
+            yield from step.everything()
 
     def resolved_yaml(self) -> str:
         """The scenario with every default filled in; file paths and manifests stay as they were written."""
@@ -80,7 +87,7 @@ def load_scenario(path: Path) -> LoadedScenario:
     """
     from sim.scenario.check import Check
 
-    document = _document(_file(path))
+    document = with_pieces(_document(_file(path)), _piece)
     try:
         scenario = Scenario.model_validate(document.data)
     except ValidationError as error:
@@ -95,6 +102,8 @@ def load_scenario(path: Path) -> LoadedScenario:
         path=Path(document.file),
         profile=check.profile,
         images=tuple(check.images),
+        steps=check.steps,
+        checks=check.checks,
         pushes=check.pushes,
         manifests=check.manifests,
         expectations=tuple(check.expectations),
@@ -120,7 +129,12 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _document(file: Path) -> Document:
+def _piece(file: Path) -> Document:
+    return _only_document(file, "begin with apiVersion: ecdsim/v1 and kind: Piece")
+
+
+def _only_document(file: Path, begin: str) -> Document:
+    """The one document of a file."""
     try:
         if file.stat().st_size > MAX_SCENARIO_BYTES:
             limit = f"{MAX_SCENARIO_BYTES // 1_000_000} MB"
@@ -132,7 +146,6 @@ def _document(file: Path) -> Document:
         documents = read_documents(text, str(file))
     except InvalidInput as error:
         raise InvalidScenario([error]) from error
-    begin = f"begin with apiVersion: {API_VERSION} and kind: {KIND}"
     if not documents:
         raise _refused(file, "the file is empty", begin)
     if len(documents) > 1:
@@ -140,7 +153,12 @@ def _document(file: Path) -> Document:
         raise InvalidScenario(
             [InvalidInput("a second document begins here", where=second, hint="keep one scenario in each file")]
         )
-    document = documents[0]
+    return documents[0]
+
+
+def _document(file: Path) -> Document:
+    begin = f"begin with apiVersion: {API_VERSION} and kind: {KIND}"
+    document = _only_document(file, begin)
     if not isinstance(document.data, dict):
         raise InvalidScenario([InvalidInput("a scenario is a mapping", where=document.where(), hint=begin)])
     halves = [

@@ -15,8 +15,10 @@ from pydantic_core import ErrorDetails
 from sim.errors import InvalidInput
 from sim.manifests import Document
 from sim.manifests.schema import json_type
+from sim.scenario.image_entries import BundledImage, FileImage
 from sim.scenario.quantities import LABEL, QuantityHint
-from sim.scenario.step_kinds import BundledImage, FileImage, Push, Step, step_kinds
+from sim.scenario.step_kinds import step_kinds
+from sim.scenario.step_models import Push, Step
 
 _IMAGES: dict[str, type[BaseModel]] = {"(bundled)": BundledImage, "(file)": FileImage}
 _EXPECTED = {

@@ -69,6 +69,19 @@ def _check_rate(text: str) -> str:
     return text
 
 
+PARTS = ("registry", "core", "discovery", "agent", "envoy")
+
+
+def _check_part_name(text: str) -> str:
+    part, slash, gateway = text.partition("/")
+    if part not in PARTS or (slash and (part not in ("agent", "envoy") or re.fullmatch(LABEL, gateway) is None)):
+        raise ValueError(
+            f"{text!r} is no part; write {', '.join(PARTS)},"
+            " or with several gateways agent/<gateway> and envoy/<gateway>"
+        )
+    return text
+
+
 def _check_plugin_key(text: str) -> str:
     if _PLUGIN_KEY.fullmatch(text) is None:
         hint = (
@@ -100,6 +113,11 @@ PluginKey = Annotated[
     str,
     AfterValidator(_check_plugin_key),
     WithJsonSchema({"type": "string", "pattern": rf"^{LABEL}/{_SUBDOMAIN}$", "examples": ["higress-system/demo"]}),
+]
+PartName = Annotated[
+    str,
+    AfterValidator(_check_part_name),
+    WithJsonSchema({"type": "string", "pattern": rf"^(registry|core|discovery|(agent|envoy)(/{LABEL})?)$"}),
 ]
 Text = Annotated[str, StringConstraints(min_length=1)]
 UrlPath = Annotated[str, Field(pattern=r"^/\S*$", examples=["/", "/swagger.html"])]

@@ -74,6 +74,7 @@ class Rollout(_Model):
     """One change of one plugin on its way to traffic."""
 
     plugin: str = Field(description="namespace/name")
+    t_ns: int = Field(default=0, description="When the manifest was applied, on the trace's clock")
     change: Literal["add", "image", "config", "remove", "other"] = Field(description="What the change was")
     from_: str | None = Field(alias="from", description="The URL before, null when the plugin is new")
     to: str | None = Field(description="The URL after, null when the plugin was removed")
@@ -88,9 +89,19 @@ class Rollout(_Model):
         default=None, description="What the agent put in the plugin's place after a failed pull"
     )
     cached: bool | None = Field(default=None, description="Whether the agent had the module; null if it was not asked")
+    gateway: str | None = Field(default=None, description="Where, in a run with several gateways")
     listener_updates: int | None = Field(
         default=None, description="How often Envoy's listener changed between this rollout's apply and the next"
     )
+
+
+class GatewayState(_Model):
+    """One gateway at the end of the run, or at the moment of a check."""
+
+    ready: bool = Field(description="Its listener takes connections")
+    running: bool = Field(description="Its Envoy is there, not killed")
+    workers: int
+    listener_updates: int | None = Field(default=None, description="How often its listeners changed in the whole run")
 
 
 class Latency(_Model):
@@ -136,6 +147,7 @@ class Result(_Model):
     environment: Environment
     rollouts: list[Rollout] = Field(default_factory=list)
     traffic: dict[str, Traffic] = Field(default_factory=dict)
+    gateways: dict[str, GatewayState] = Field(default_factory=dict, description="By name; gateway where there is one")
     expectations: list[Expectation] = Field(default_factory=list)
     duration_ms: float = 0.0
     directory: str | None = Field(default=None, description="The run directory")

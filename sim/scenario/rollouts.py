@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sim.scenario.follow import Trail, changes, follow
+from sim.scenario.follow import GatewayRecord, Trail, changes, follow
 from sim.scenario.result import STAGES, Rollout, Stages, WorkerSwitch
 from sim.trace import Event
 from sim.traffic.load import Load
@@ -51,35 +51,59 @@ class Subject:
     #: The version that traffic shows when the change is in force; meaningless if it is not `attributable`.
     version: str | None
     attributable: bool
+    #: Where this is about; None when no gateway was sent the change.
+    gateway: GatewayRecord | None = None
 
 
-def subjects(events: Sequence[Event], attribution: Attribution) -> list[Subject]:
-    """Every change of every plugin, in the order of the manifests' application."""
+def subjects(
+    events: Sequence[Event], attribution: Attribution, gateways: Sequence[GatewayRecord] = ()
+) -> list[Subject]:
+    """Every change of every plugin, in the order of the manifests' application; for each gateway that it went to."""
+    everywhere = gateways or [GatewayRecord()]
     last: dict[str, Event] = {}
-    last_version: dict[str, str | None] = {}
+    last_version: dict[tuple[str, str], str | None] = {}
+    holders: dict[str, list[GatewayRecord]] = {}
     made = []
     for apply in changes(events):
         plugin = apply.plugin or ""
         before = last.get(plugin)
-        trail = follow(events, apply)
-        change = _change(apply, before, trail)
-        readable = attribution.readable(plugin)
-        gone = change == "remove" or trail.replace is not None
-        known = gone or (apply.image is not None and apply.image in attribution.versions)
-        version = None if gone or apply.image is None else attribution.versions.get(apply.image)
-        previous = last_version.get(plugin)
-        # A conversion that failed, or a refusal, leaves the old version in force: there is nothing to wait for.
-        failed = trail.convert is not None and trail.convert.span == "failed"
-        held_back = trail.nacked or failed or trail.superseded
-        attributable = readable and known and not held_back and version != previous
-        if not held_back:
-            last_version[plugin] = version
-        made.append(Subject(trail, change, before, version, attributable))
+        trails = [(gateway, follow(events, apply, gateway)) for gateway in everywhere]
+        change = _change(apply, before, trails[0][1])
+        reached = [
+            (gateway, trail)
+            for gateway, trail in trails
+            if len(everywhere) == 1
+            or trail.push is not None
+            or (change == "remove" and gateway in holders.get(plugin, ()))
+        ]
+        if change != "remove":
+            holders[plugin] = [gateway for gateway, _ in reached]
+        went: Sequence[tuple[GatewayRecord | None, Trail]] = reached or [(None, trails[0][1])]
+        for gateway, trail in went:
+            place = (plugin, gateway.name if gateway is not None else "")
+            version = _version(apply, change, trail, attribution)
+            gone = change == "remove" or trail.replace is not None
+            known = gone or (apply.image is not None and apply.image in attribution.versions)
+            # A conversion that failed, or a refusal, leaves the old version in force: there is nothing to wait for.
+            failed = trail.convert is not None and trail.convert.span == "failed"
+            held_back = trail.nacked or failed or trail.superseded
+            readable = attribution.readable(plugin)
+            attributable = readable and known and not held_back and version != last_version.get(place)
+            if not held_back:
+                last_version[place] = version
+            made.append(Subject(trail, change, before, version, attributable, gateway))
         if change == "remove":
-            del last[plugin]
+            last.pop(plugin, None)
         else:
             last[plugin] = apply
     return made
+
+
+def _version(apply: Event, change: Change, trail: Trail, attribution: Attribution) -> str | None:
+    """What traffic shows when the change is in force."""
+    if change == "remove" or trail.replace is not None or apply.image is None:
+        return None
+    return attribution.versions.get(apply.image)
 
 
 def _change(apply: Event, before: Event | None, trail: Trail) -> Change:
@@ -97,21 +121,19 @@ def _disabled(trail: Trail) -> bool:
 
 
 def rollouts(
-    events: Sequence[Event],
-    loads: Sequence[Load],
-    attribution: Attribution,
-    workers: int,
-    listener_counts: Sequence[tuple[int, int]],
-    listener_total: int | None,
+    events: Sequence[Event], loads: Sequence[Load], attribution: Attribution, gateways: Sequence[GatewayRecord]
 ) -> list[Rollout]:
-    """Every rollout of a run.
-
-    `listener_counts`: by an apply's position, how often Envoy's listener had changed until then; `listener_total`: at
-    the end of the run.
-    """
-    found = subjects(events, attribution)
-    updates = _listener_updates(found, listener_counts, listener_total)
-    return [_rollout(subject, events, loads, attribution, workers, updates) for subject in found]
+    """Every rollout of a run."""
+    found = subjects(events, attribution, gateways)
+    updates = {
+        gateway.name: _listener_updates(
+            [subject for subject in found if subject.gateway is gateway],
+            gateway.listener_counts,
+            gateway.listener_total,
+        )
+        for gateway in gateways
+    }
+    return [_rollout(subject, events, loads, attribution, updates) for subject in found]
 
 
 def _listener_updates(found: Sequence[Subject], counts: Sequence[tuple[int, int]], total: int | None) -> dict[int, int]:
@@ -144,13 +166,14 @@ def _rollout(
     events: Sequence[Event],
     loads: Sequence[Load],
     attribution: Attribution,
-    workers: int,
-    listener_updates: Mapping[int, int],
+    listener_updates: Mapping[str, Mapping[int, int]],
 ) -> Rollout:
     trail = subject.trail
+    name = subject.gateway.name if subject.gateway is not None else ""
+    own = [load for load in loads if load.spec.gateway == name]
     start_ns = trail.apply.t_ns
     until_ns = events[trail.end].t_ns if trail.end < len(events) else None
-    first_ns, settled_ns = _seen(subject, loads, attribution, until_ns)
+    first_ns, settled_ns = _seen(subject, own, attribution, until_ns)
     stages = _stages(trail, first_ns)
     error = next(
         (
@@ -165,6 +188,7 @@ def _rollout(
     replacement = trail.replace.data.get("replacement") if trail.replace is not None else None
     return Rollout(
         plugin=trail.plugin,
+        t_ns=start_ns,
         change=subject.change,
         from_=subject.before.image if subject.before is not None else None,
         to=None if subject.change == "remove" else trail.apply.image,
@@ -176,14 +200,15 @@ def _rollout(
                 worker=worker,
                 ready_ms=_ms(trail.workers[worker].t_ns - start_ns) if worker in trail.workers else None,
             )
-            for worker in range(workers)
+            for worker in range(subject.gateway.workers if subject.gateway is not None else 0)
         ],
         acked=trail.acked,
         nacked=trail.nacked,
         error=error,
         replaced_by=replacement if replacement in ("allow_all", "deny_all") else None,
         cached=_cached(trail),
-        listener_updates=listener_updates.get(trail.apply.seq),
+        listener_updates=listener_updates.get(name, {}).get(trail.apply.seq),
+        gateway=name or None,
     )
 
 

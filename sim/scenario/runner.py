@@ -13,22 +13,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sim.discovery import DebounceTimes
-from sim.envoy import Envoy, EnvoyBinary, find_envoy, probe_envoy
+from sim.envoy import EnvoyBinary, find_envoy, probe_envoy
 from sim.errors import EnvironmentProblem, InvalidInput, Location, PartDied, SimError, StepFailed
 from sim.oci import push
 from sim.profiles import Profile, load_profile
+from sim.scenario.describe import describe
 from sim.scenario.external import OURS, ExternalParts
+from sim.scenario.follow import GatewayRecord
 from sim.scenario.load import LoadedScenario
-from sim.scenario.pipeline import Pipeline, PipelineOptions, pipeline
+from sim.scenario.pipeline import GatewayOptions, PipelineOptions, pipeline
 from sim.scenario.problems import suggestion
-from sim.scenario.result import Environment, ErrorReport, Outcome, Result
+from sim.scenario.result import Environment, ErrorReport, Expectation, GatewayState, Outcome, Result
 from sim.scenario.result import Traffic as TrafficResult
 from sim.scenario.rollouts import Attribution, rollouts
-from sim.scenario.schema import Step, Traffic, as_written
-from sim.scenario.steps import Stage, StepRunner, listener_count
+from sim.scenario.schema import Spec, Traffic
+from sim.scenario.stage import Branch, Stage
+from sim.scenario.steps import StepRunner
 from sim.scenario.versions import attribution
 from sim.trace import Trace, written
 from sim.traffic.load import Load, LoadSpec
@@ -70,8 +73,9 @@ class _Run:
     started_ns: int
     binary: EnvoyBinary | None = None
     loads: dict[str, Load] = field(default_factory=dict)
-    listener_counts: list[tuple[int, int]] = field(default_factory=list)
-    listener_total: int | None = None
+    records: list[GatewayRecord] = field(default_factory=list)
+    gateways: dict[str, GatewayState] = field(default_factory=dict)
+    checked: list[Expectation] = field(default_factory=list)
     failure: ErrorReport | None = None
     outcome: Outcome = "passed"
 
@@ -179,13 +183,13 @@ async def _carry_out(run: _Run, watcher: Watcher | None) -> None:
         profile=run.profile,
         envoy=run.binary or await probe_envoy(find_envoy()),
         directory=run.directory,
-        workers=spec.gateway.workers,
+        gateways=gateway_options(spec),
         gateway_port=spec.gateway.port or 0,
         debounce=DebounceTimes(
             after_s=debounce.after_s if spec.debounce.after_s is None else spec.debounce.after_s,
             max_s=debounce.max_s if spec.debounce.max_s is None else spec.debounce.max_s,
         ),
-        hosts=frozenset(i.reference.registry for i in (*loaded.images, *loaded.pushes.values())),
+        hosts=frozenset(image.reference.registry for image in (*loaded.images, *loaded.pushes.values())),
         echo_upstream=spec.upstream == "echo",
         fixed=run.options.fixed | frozenset(spec.fixed),
         external=run.options.external,
@@ -194,51 +198,84 @@ async def _carry_out(run: _Run, watcher: Watcher | None) -> None:
     run.trace.emit("run.started", scenario=loaded.scenario.metadata.name, profile=run.profile.name)
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         parts = await stack.enter_async_context(pipeline(options, run.trace))
-        watching = [tasks.create_task(_until_dead(parts.envoy), name="watch-envoy")]
+        run.records = [
+            GatewayRecord(gateway.name, gateway.node.id, gateway.options.workers) for gateway in parts.gateways
+        ]
+        watching: list[asyncio.Task[None]] = []
         stack.callback(lambda: [task.cancel() for task in watching])
         for name, traffic in spec.traffic.items():
-            load = Load(load_spec(name, traffic, run.attribution), "127.0.0.1", parts.gateway_port, run.trace)
+            gateway = parts.gateway_named(traffic.gateway)
+            orders = load_spec(name, traffic, run.attribution, gateway.name)
+            load = Load(orders, gateway.host, gateway.port, run.trace)
             run.loads[name] = await stack.enter_async_context(load)
             watching.append(tasks.create_task(load.watch(), name=f"watch-{name}"))
         if watcher is not None and run.loads:
             watching.append(tasks.create_task(_tell_traffic(run.loads, watcher), name="tell-traffic"))
-        await _steps(run, parts, watcher)
-        await _keep_evidence(run, parts)
+        stage = Stage(parts, run.loads, run.attribution, run.records, lambda: _so_far(run, stage), run.checked)
+        await _steps(run, stage, watcher)
+        await _keep_evidence(run, stage)
 
 
-async def _steps(run: _Run, parts: Pipeline, watcher: Watcher | None) -> None:
-    stage = Stage(parts, run.loads, run.attribution, listener_counts=run.listener_counts)
-    runner = StepRunner(stage)
-    steps = run.loaded.scenario.spec.steps
-    for index, step in enumerate(steps):
-        where = run.loaded.where_step(index)
-        text = describe(step)
+async def _steps(run: _Run, stage: Stage, watcher: Watcher | None) -> None:
+    runner, branch = StepRunner(stage, run.loaded), Branch()
+    steps = run.loaded.steps
+    for index, placed in enumerate(steps):
+        text = describe(placed.step)
         if watcher is not None:
             watcher.on_step(index + 1, len(steps), text)
         try:
-            with run.trace.span("run.step", index=index, step=text, where=str(where)):
-                await runner.carry_out(step, where, run.loaded.manifests.get(index, ()), run.loaded.pushes.get(index))
+            with run.trace.span("run.step", index=index, step=text, where=str(placed.where)):
+                await runner.carry_out(placed, branch)
         except StepFailed as error:
             # The rest of the steps would act on a state that is not there; what was measured is still reported.
             run.outcome = "failed"
             if watcher is not None:
                 watcher.on_steps_ended(well=False)
             run.failure = ErrorReport(
-                message=f"step {index + 1} ({text}): {error.message}", where=str(error.where or where), hint=error.hint
+                message=f"step {index + 1} ({text}): {error.message}",
+                where=str(error.where or placed.where),
+                hint=error.hint,
             )
             return
     if watcher is not None:
         watcher.on_steps_ended(well=True)
 
 
-async def _keep_evidence(run: _Run, parts: Pipeline) -> None:
-    run.listener_total = await listener_count(parts)
-    dump = await parts.envoy.admin.config_dump("?include_eds")
-    _write_json(run.directory / "config_dump.json", dump)
+async def _so_far(run: _Run, stage: Stage) -> dict[str, Any]:
+    """The result as it is at this moment, for a step that looks at it."""
+    await _note_gateways(run, stage)
+    return _result(run, evaluate=False).to_json()
 
 
-async def _until_dead(running: Envoy) -> None:
-    raise await running.died
+async def _note_gateways(run: _Run, stage: Stage) -> None:
+    """What only the running gateways know."""
+    for gateway in stage.pipeline.gateways:
+        record = stage.record_of(gateway)
+        record.listener_total = await stage.listener_count(gateway)
+        run.gateways[gateway.name or "gateway"] = GatewayState(
+            ready=await gateway.ready(),
+            running=gateway.envoy_slot.running,
+            workers=gateway.options.workers,
+            listener_updates=record.listener_total,
+        )
+
+
+async def _keep_evidence(run: _Run, stage: Stage) -> None:
+    await _note_gateways(run, stage)
+    for gateway in stage.pipeline.gateways:
+        if gateway.envoy_slot.running:
+            dump = await gateway.envoy.admin.config_dump("?include_eds")
+            _write_json(gateway.directory / "config_dump.json", dump)
+
+
+def gateway_options(spec: Spec) -> tuple[GatewayOptions, ...]:
+    """The gateways that a scenario asks for. The only one needs no name."""
+    if len(spec.gateways) > 1:
+        return tuple(GatewayOptions(each.name, each.workers, dict(each.labels)) for each in spec.gateways)
+    if spec.gateways:
+        (only,) = spec.gateways
+        return (GatewayOptions("", only.workers, dict(only.labels)),)
+    return (GatewayOptions("", spec.gateway.workers),)
 
 
 async def _tell_traffic(loads: Mapping[str, Load], watcher: Watcher) -> None:
@@ -259,12 +296,13 @@ async def _tell_traffic(loads: Mapping[str, Load], watcher: Watcher) -> None:
             watcher.on_traffic(name, len(fresh) / _TICK_S, by_version, failed[name])
 
 
-def load_spec(name: str, traffic: Traffic, how: Attribution) -> LoadSpec:
+def load_spec(name: str, traffic: Traffic, how: Attribution, gateway: str = "") -> LoadSpec:
     """The probe's orders for one kind of traffic."""
     header = next(iter(how.headers.values()), None) if traffic.version_by is None else None
     attribute = how.by_load.get(name) or (by_header(header) if header is not None else None)
     return LoadSpec(
         name=name,
+        gateway=gateway,
         rate_per_s=traffic.rate_per_s,
         connections=traffic.connections,
         method=traffic.method,
@@ -277,16 +315,6 @@ def load_spec(name: str, traffic: Traffic, how: Attribution) -> LoadSpec:
         version_header=header,
         attribute=attribute,
     )
-
-
-def describe(step: Step) -> str:
-    """The step as one line, much as it was written: `bump plugin=higress-system/request-block tag=2.0.0`."""
-    ((kind, fields),) = as_written(step).items()
-    given = [(key, value) for key, value in fields.items() if value not in (None, False, {}, "")]
-    if len(given) == 1 and not isinstance(given[0][1], dict):
-        return f"{kind} {given[0][1]}"
-    words = [f"{key}={json.dumps(v, ensure_ascii=False) if isinstance(v, dict) else v}" for key, v in given]
-    return " ".join([kind, *words])
 
 
 def _fail(run: _Run, error: SimError) -> None:
@@ -335,23 +363,18 @@ def _result(run: _Run, *, evaluate: bool) -> Result:
             ecdsim=package_version("ecdsim"),
             envoy=run.binary.version if run.binary is not None else None,
             python=platform.python_version(),
-            workers=spec.gateway.workers,
+            workers=gateway_options(spec)[0].workers,
         ),
-        rollouts=rollouts(
-            run.trace.events,
-            list(run.loads.values()),
-            run.attribution,
-            spec.gateway.workers,
-            run.listener_counts,
-            run.listener_total,
-        ),
+        rollouts=rollouts(run.trace.events, list(run.loads.values()), run.attribution, run.records),
+        gateways=run.gateways,
+        expectations=list(run.checked),
         traffic={name: _traffic(load) for name, load in run.loads.items()},
         duration_ms=round((time.monotonic_ns() - run.started_ns) / 1e6, 1),
         directory=str(run.directory),
     )
     if evaluate and run.outcome != "error":
         context = result.to_json()
-        result.expectations = [expectation.evaluate(context) for expectation in run.loaded.expectations]
+        result.expectations += [expectation.evaluate(context) for expectation in run.loaded.expectations]
         if any(not e.passed for e in result.expectations):
             result.outcome = "failed"
     return result

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from sim.model import parse_duration_s
 from sim.profiles import DEFAULT_PROFILE
+from sim.scenario.image_entries import DEFAULT_REPOSITORY, AnyImage, BundledImage, FileImage
 from sim.scenario.quantities import (
     LABEL,
     RESERVED_NAMES,
@@ -21,27 +22,25 @@ from sim.scenario.quantities import (
     UrlPath,
     parse_rate_per_s,
 )
-from sim.scenario.step_kinds import (
-    DEFAULT_REPOSITORY,
-    STEPS,
+from sim.scenario.step_kinds import STEPS, AnyStep, Parallel, Repeat, as_written, step_kinds, with_step_definitions
+from sim.scenario.step_models import (
     WAIT_CONDITIONS,
+    Advance,
     Answer,
-    AnyImage,
-    AnyStep,
     Apply,
     Bump,
-    BundledImage,
+    CheckThat,
     Delete,
     Edit,
-    FileImage,
+    Kill,
+    Pause,
     Push,
     Request,
+    Restart,
     Sleep,
     Step,
     Wait,
     WaitCondition,
-    as_written,
-    step_kinds,
 )
 from sim.scenario.strict import Strict
 
@@ -51,21 +50,29 @@ __all__ = [
     "KIND",
     "STEPS",
     "WAIT_CONDITIONS",
+    "Advance",
     "Answer",
     "AnyImage",
     "AnyStep",
     "Apply",
     "Bump",
     "BundledImage",
+    "CheckThat",
     "Debounce",
     "Delete",
     "Edit",
     "FileImage",
     "Gateway",
+    "Kill",
     "LocalizedText",
     "Metadata",
+    "NamedGateway",
+    "Parallel",
+    "Pause",
     "Push",
+    "Repeat",
     "Request",
+    "Restart",
     "Scenario",
     "Sleep",
     "Spec",
@@ -108,6 +115,16 @@ class Gateway(Strict):
     )
 
 
+class NamedGateway(Strict):
+    """One gateway of several: an agent and an Envoy of its own."""
+
+    name: Annotated[str, StringConstraints(pattern=rf"^{LABEL}$")] = Field(description="Its name", examples=["east"])
+    workers: int = Field(default=2, ge=1, le=64, description="Envoy's worker threads (--concurrency)")
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="Labels of its pod, on top of the Higress gateway's; selectors see them"
+    )
+
+
 class Debounce(Strict):
     """How Discovery gathers changes before it pushes."""
 
@@ -136,6 +153,7 @@ class Debounce(Strict):
 class Traffic(Strict):
     """Requests at a steady rate over connections that stay open for the whole run."""
 
+    gateway: Text | None = Field(default=None, description="To this gateway; the first unless told otherwise")
     rate: Rate = Field(default="100/s", description="Requests a second, over all connections")
     connections: int = Field(default=4, ge=1, le=10_000, description="Connections that are kept open")
     path: UrlPath = Field(default="/", description="Path and query")
@@ -186,8 +204,14 @@ class Spec(Strict):
         description="Which real system is reproduced: a bundled profile, or the path of one's own",
         examples=["higress", "higress-1.19", "istio-1.27"],
     )
+    include: list[Text] = Field(
+        default_factory=list, description="Files with pieces (kind: Piece) that come before what is here"
+    )
     fixed: list[Text] = Field(default_factory=list, description="Known bugs of the profile that are switched off")
     gateway: Gateway = Field(default_factory=Gateway, description="The Envoy that is the gateway")
+    gateways: list[NamedGateway] = Field(
+        default_factory=list, description="Several gateways, instead of gateway; traffic goes to the first"
+    )
     debounce: Debounce = Field(default_factory=Debounce, description="How Discovery gathers changes")
     upstream: Literal["responder", "echo"] = Field(
         default="responder",
@@ -236,5 +260,5 @@ class Scenario(Strict):
 
 def scenario_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario file."""
-    schema = Scenario.model_json_schema(by_alias=True, mode="validation")
+    schema = with_step_definitions(Scenario.model_json_schema(by_alias=True, mode="validation"))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -110,6 +110,10 @@ class Trace:
             listener(made)
         return made
 
+    def tagged(self, **tags: Any) -> Trace:
+        """The same trace for somebody whose events all carry these further fields of `data`."""
+        return _Tagged(self, tags)
+
     def span(self, event: str, **fields: Any) -> Span:
         """Emit `started` and give the handle that closes it."""
         span_id = self._next_span
@@ -143,3 +147,23 @@ class Trace:
             return await arrived
         finally:
             stop()
+
+
+class _Tagged(Trace):
+    """A trace that belongs to another, and adds to what is emitted."""
+
+    def __init__(self, whole: Trace, tags: dict[str, Any]) -> None:
+        super().__init__(whole.clock)
+        self._whole = whole
+        self._tags = tags
+        # One list for all: whoever looks back sees the whole trace.
+        self.events = whole.events
+
+    def emit(self, event: str, **fields: Any) -> Event:
+        return self._whole.emit(event, **self._tags, **fields)
+
+    def span(self, event: str, **fields: Any) -> Span:
+        return self._whole.span(event, **self._tags, **fields)
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        return self._whole.listen(listener)

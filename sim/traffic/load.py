@@ -26,10 +26,11 @@ class LoadSpec:
     """What a load sends, and how its responses are read.
 
     `fail_status` lists codes (`429`) and classes (`"5xx"`). `attribute` names the plugin version of a signature;
-    by default the value of `version_header` is it.
+    by default the value of `version_header` is it. `gateway` names where it goes, in a run with several.
     """
 
     name: str
+    gateway: str = ""
     rate_per_s: float
     connections: int = 1
     method: str = "GET"

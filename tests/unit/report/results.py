@@ -36,6 +36,7 @@ def rollout(**changes: Any) -> Rollout:
     """A tag bump that went well, apart from `changes`."""
     facts: dict[str, Any] = {
         "plugin": PLUGIN,
+        "t_ns": 1_000_000_000,
         "change": "image",
         "from": IMAGE + "1.0.0",
         "to": IMAGE + "2.0.0",

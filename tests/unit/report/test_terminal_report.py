@@ -84,7 +84,7 @@ def test_when_the_listener_changes_its_steps_show_their_moments(width: int) -> N
 
 def test_moments_are_taken_from_the_rollouts_own_apply() -> None:
     first = rollout(**{"change": "add", "from": None, "to": IMAGE + "1.0.0", "listener_updates": 1})
-    second = rollout(change="other", listener_updates=1)
+    second = rollout(change="other", listener_updates=1, t_ns=2_000_000_000)
     early = [event(-500, "discovery.push", type_url="other"), *listener_events(IMAGE + "1.0.0")]
     late = [event(1000, "core.apply", plugin=PLUGIN, image=IMAGE + "2.0.0")]
     late += [

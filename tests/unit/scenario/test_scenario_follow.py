@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.model import ECDS, LDS
-from sim.scenario.follow import Trail, changes, follow
+from sim.scenario.follow import GatewayRecord, Trail, changes, follow
 from sim.scenario.rollouts import Attribution, rollouts, subjects
 from sim.trace import Trace
 
@@ -151,7 +151,9 @@ def test_plugins_of_one_push_share_its_listener_update() -> None:
     story.debounced(101)
     applies = changes(story.trace.events)
     counts = [(applies[0].seq, 3), (applies[1].seq, 3)]
-    made = rollouts(story.trace.events, [], Attribution({}), 2, counts, 4)
+    made = rollouts(
+        story.trace.events, [], Attribution({}), [GatewayRecord(workers=2, listener_counts=counts, listener_total=4)]
+    )
     assert [rollout.listener_updates for rollout in made] == [1, 1]
 
 

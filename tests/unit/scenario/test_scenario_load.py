@@ -81,12 +81,12 @@ def test_a_right_scenario_is_loaded_with_everything_that_a_run_needs(write: Writ
         "oci://registry.local/plugins/request-block:2.0.0",
     ]
     assert [image.version_header for image in loaded.images] == ["x-request-block-version"] * 2
-    assert loaded.pushes[4].module == EMPTY_MODULE
+    assert loaded.pushes[4,].module == EMPTY_MODULE
     urls = {index: [manifest.spec["url"] for manifest in made] for index, made in loaded.manifests.items()}
     repository = "oci://registry.local/plugins/request-block"
-    assert urls == {0: [f"{repository}:1.0.0"], 2: [f"{repository}:2.0.0"], 3: [f"{repository}:2.0.0"]}
-    assert loaded.manifests[3][0].spec["defaultConfig"] == {"block_urls": ["/"]}
-    assert str(loaded.where_step(2)) == f"{path}:15:5"
+    assert urls == {(0,): [f"{repository}:1.0.0"], (2,): [f"{repository}:2.0.0"], (3,): [f"{repository}:2.0.0"]}
+    assert loaded.manifests[3,][0].spec["defaultConfig"] == {"block_urls": ["/"]}
+    assert str(loaded.steps[2].where) == f"{path}:15:5"
     assert [str(expectation.where) for expectation in loaded.expectations] == [f"{path}:23:5", f"{path}:24:5"]
 
 
@@ -252,7 +252,7 @@ WRONG = {
     "a bump to nothing": ("block, tag: 2.0.0}", "block}", 15, "spec.steps[2].bump", "write one of the two"),
     "a bump to no tag": ("block, tag: 2.0.0}", "block, tag: -}", 15, "spec.steps[2].bump.tag", "a tag is 1 to 128"),
     "a patch that is no mapping": (
-        "patch: {spec: {defaultConfig: {block_urls: [/]}}}", "patch: []", 16, "spec.steps[3].edit.patch", "key: value"
+        "patch: {spec: {defaultConfig: {block_urls: [/]}}}", "patch: nonsense", 16, "spec.steps[3].edit.patch", "key: value"
     ),
     "a patch that leaves an invalid object": (
         "patch: {spec: {defaultConfig:", "patch: {spec: {defaultConfg:", 16, "spec.steps[3].edit.patch",
@@ -322,7 +322,7 @@ def test_an_image_may_be_missing_where_the_step_says_so(write: Write) -> None:
     loaded = load_scenario(write(changed("block, tag: 2.0.0}", "block, tag: 9.9.9, missing: true}").replace(
         "{block_urls: [/]}}}}", "{block_urls: [/]}}}, missing: true}"
     )))  # fmt: skip
-    assert loaded.manifests[2][0].spec["url"].endswith(":9.9.9")
+    assert loaded.manifests[2,][0].spec["url"].endswith(":9.9.9")
 
 
 def test_all_problems_are_told_in_the_order_of_the_file(write: Write) -> None:

@@ -1,0 +1,54 @@
+"""The entries of `images`, and what a step `push` pushes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag
+
+from sim.oci import ImageFormat
+from sim.scenario.quantities import Text
+from sim.scenario.strict import Strict
+
+DEFAULT_REPOSITORY = "registry.local/plugins"
+
+
+class BundledImage(Strict):
+    """An image of a plugin that comes with ecdsim, with its tag stamped into the module as its version."""
+
+    plugin: Text = Field(description="A bundled plugin, such as request-block", examples=["request-block"])
+    tag: Text = Field(description="The image's tag and the version that the plugin tells in its response header")
+    format: ImageFormat = Field(default="docker", description="How the module is packed")
+    as_: Text | None = Field(
+        default=None,
+        alias="as",
+        description=f"The image's reference; {DEFAULT_REPOSITORY}/<plugin>:<tag> unless told otherwise",
+    )
+
+    @property
+    def reference_text(self) -> str:
+        return self.as_ or f"{DEFAULT_REPOSITORY}/{self.plugin}:{self.tag}"
+
+
+class FileImage(Strict):
+    """An image of one's own module."""
+
+    file: Text = Field(description="A .wasm file; a relative path starts at the scenario's folder")
+    as_: Text = Field(alias="as", description="The image's reference", examples=["hub.example.com/team/block:2.0.0"])
+    format: ImageFormat = Field(default="docker", description="How the module is packed")
+
+    @property
+    def reference_text(self) -> str:
+        return self.as_
+
+
+def _image_kind(value: Any) -> str:
+    if isinstance(value, FileImage):
+        return "(file)"
+    return "(file)" if isinstance(value, Mapping) and "file" in value and "plugin" not in value else "(bundled)"
+
+
+AnyImage = Annotated[
+    Annotated[BundledImage, Tag("(bundled)")] | Annotated[FileImage, Tag("(file)")], Discriminator(_image_kind)
+]
