@@ -8,14 +8,20 @@ from importlib.metadata import version as package_version
 import click
 
 from sim.commands import statuses
+from sim.commands.agent import agent
+from sim.commands.aliases import AliasedGroup
 from sim.commands.convert import convert
+from sim.commands.core import core
+from sim.commands.discovery import discovery
 from sim.commands.output import discard_stdout
-from sim.commands.parts import agent, core, discovery, registry
+from sim.commands.proxy_config import proxy_config
+from sim.commands.proxy_status import proxy_status
+from sim.commands.registry import registry
 from sim.commands.run import run, schema, validate
 from sim.errors import SimError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=AliasedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_version("ecdsim"), prog_name="ecdsim")
 def cli() -> None:
     """Replay how a Wasm plugin reaches a gateway, into a real Envoy, and measure every step."""
@@ -23,6 +29,8 @@ def cli() -> None:
 
 for command in (run, validate, schema, convert, core, discovery, agent, registry):
     cli.add_command(command)
+cli.add_aliased(proxy_config, ["pc"])
+cli.add_aliased(proxy_status, ["ps"])
 
 
 def main() -> int:

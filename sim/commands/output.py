@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,14 +13,20 @@ import click
 
 from sim.errors import EnvironmentProblem
 
-output_option = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "yaml"]),
-    default="table",
-    show_default=True,
-    help="How the data on stdout is written.",
-)
+
+def output_choice(*formats: str) -> Callable[[Any], Any]:
+    """The option -o with these formats, the first one the default."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How the data on stdout is written.",
+    )
+
+
+output_option = output_choice("table", "json", "yaml")
 
 
 @contextmanager

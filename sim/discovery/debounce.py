@@ -17,6 +17,10 @@ class DebounceTimes:
     max_s: float = 10.0
 
 
+#: A loop's timer may come this much too early.
+_ROUNDING_S = 1e-5
+
+
 class Debounce:
     """Gathers changed kinds; calls `push` with them once nothing came for `after_s`, or after `max_s`.
 
@@ -39,6 +43,7 @@ class Debounce:
         self._kinds: set[str] = set()
         self._events = 0
         self._first_s = 0.0
+        self._last_s = 0.0
         self._span: Span | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._preparing: asyncio.Handle | None = None
@@ -51,11 +56,10 @@ class Debounce:
             self._first_s = now
             self._span = self._trace.span("discovery.debounce")
         self._events += 1
+        self._last_s = now
         self._kinds.add(kind)
-        if self._timer is not None:
-            self._timer.cancel()
-        due = min(now + self._times.after_s, self._first_s + self._times.max_s)
-        self._timer = loop.call_at(due, self._fire)
+        if self._timer is None:
+            self._timer = loop.call_later(self._times.after_s, self._look)
         if self._prepare is not None and self._preparing is None:
             # Not at once: who reported the change has its own answer to send first.
             self._preparing = loop.call_soon(self._run_prepare)
@@ -64,6 +68,16 @@ class Debounce:
         self._preparing = None
         if self._prepare is not None and self._events:
             self._prepare(frozenset(self._kinds))
+
+    def _look(self) -> None:
+        """Push, or wait for the rest of the quiet. As in istiod the maximum counts only at these moments."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        quiet_s = now - self._last_s
+        if quiet_s >= self._times.after_s - _ROUNDING_S or now - self._first_s >= self._times.max_s - _ROUNDING_S:
+            self._fire()
+        else:
+            self._timer = loop.call_later(self._times.after_s - quiet_s, self._look)
 
     def _fire(self) -> None:
         kinds, events, span = frozenset(self._kinds), self._events, self._span

@@ -63,7 +63,9 @@ class McpClient:
                 return
             response = DiscoveryResponse.FromString(message)
             resources = self._resources(response)
-            self._handle(response.type_url.rsplit("/", 1)[-1], response.version_info, resources)
+            # What was not asked for is acknowledged and counts for nothing, whatever its last word.
+            if response.type_url in self._type_urls:
+                self._handle(response.type_url.rsplit("/", 1)[-1], response.version_info, resources)
             waiting.discard(response.type_url)
             if not waiting:
                 self.synced.set()
@@ -79,6 +81,10 @@ class McpClient:
         """What can be read of them: istiod leaves out the others and acknowledges all the same."""
         resources = []
         for item in response.resources:
+            if item.type_url.rpartition("/")[2] != mcp.Resource.DESCRIPTOR.full_name:
+                error = f"{item.type_url or 'nothing'!r} is no MCP resource"
+                self._trace.emit("discovery.mcp_refused", type_url=response.type_url, error=error)
+                continue
             try:
                 resources.append(mcp.Resource.FromString(item.value))
             except DecodeError as error:

@@ -185,7 +185,7 @@ async def discovery(options: DiscoveryOptions, trace: Trace) -> AsyncIterator[Di
         try:
             await part.mcp.synced.wait()
             part.settle()
-            async with ads_server(part, part, options.listen) as part.ads:
+            async with ads_server(part, part, options.listen, needs_node=True) as part.ads:
                 yield part
         finally:
             reader.cancel()

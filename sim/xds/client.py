@@ -15,10 +15,11 @@ from sim.xds.server import GRPC_OPTIONS, METHODS, SERVICE
 #: A call on a channel: `write(bytes)`, `read() -> bytes | EOF`, `done_writing()`, `cancel()`.
 Call = Any
 
-#: How long a lost connection waits before it is tried again; a local pipeline wants no back-off of seconds.
+#: How long a lost connection waits before it is tried again: a local pipeline wants no back-off of seconds. The
+#: minimum is also what an attempt may take; pilot-agent gives it 5 s (pkg/istio-agent/xds_proxy.go).
 _RECONNECT = [
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 5000),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 

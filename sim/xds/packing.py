@@ -86,12 +86,15 @@ def pack_json(config: dict[str, Any]) -> LibraryAny:
         raise ValueError(f"{type_url}: {error}") from error
 
 
-def to_json(type_url: str, body: bytes) -> dict[str, Any]:
-    """The resource as JSON with Envoy's field names; base64 where its type is not known."""
+def to_json(type_url: str, body: bytes, casing: betterproto2.Casing = betterproto2.Casing.SNAKE) -> dict[str, Any]:
+    """The resource as JSON with Envoy's field names; base64 where its type is not known.
+
+    Envoy itself writes them in snake case, protobuf's own JSON (and so istiod) in camel case.
+    """
     message = _KNOWN.get(type_url)
     try:
         if message is not None:
-            return {"@type": type_url, **message.parse(body).to_dict(casing=betterproto2.Casing.SNAKE)}
+            return {"@type": type_url, **message.parse(body).to_dict(casing=casing)}
     except (TypeError, ValueError, KeyError, binascii.Error):
         # An Any deeper inside is of a type that the library was not told of: show the bytes.
         pass

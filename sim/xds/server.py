@@ -183,10 +183,14 @@ class ServerStream:
 
 
 class AdsServer:
-    """The running server: its streams, and the switch that pushes to all of them."""
+    """The running server: its streams, and the switch that pushes to all of them.
 
-    def __init__(self, source: Source, observer: Observer) -> None:
+    With `needs_node` a client that does not say who it is in its first request is refused, as by istiod.
+    """
+
+    def __init__(self, source: Source, observer: Observer, *, needs_node: bool = False) -> None:
         self._source = source
+        self._needs_node = needs_node
         self._observer = observer
         self._ids = itertools.count(1)
         self.streams: dict[int, ServerStream] = {}
@@ -228,10 +232,12 @@ class AdsServer:
             self._observer.closed(stream)
             self._handlers.discard(task)
         if broken is not None:
-            await context.abort(grpc.StatusCode.INTERNAL, broken)
+            await context.abort(*broken)
 
-    async def _read(self, stream: ServerStream, context: grpc.aio.ServicerContext[bytes, bytes]) -> str | None:
-        """Take requests until the client has no more, or sends what is none: then why."""
+    async def _read(
+        self, stream: ServerStream, context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> tuple[grpc.StatusCode, str] | None:
+        """Take requests until the client has no more, or sends what can't be taken: then why."""
         while True:
             message = await context.read()
             if message is grpc.aio.EOF:
@@ -239,7 +245,9 @@ class AdsServer:
             try:
                 reaction = stream.receive(message)
             except DecodeError as error:
-                return f"not a discovery request: {error}"
+                return grpc.StatusCode.INTERNAL, f"not a discovery request: {error}"
+            if self._needs_node and not stream.node.id:
+                return grpc.StatusCode.INVALID_ARGUMENT, "missing node information"
             self._observer.received(stream, reaction)
 
     async def _write(self, stream: ServerStream, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
@@ -299,9 +307,11 @@ async def serving(handlers: grpc.GenericRpcHandler, listen: str, drain: Callable
 
 
 @asynccontextmanager
-async def ads_server(source: Source, observer: Observer, listen: str = "127.0.0.1:0") -> AsyncIterator[AdsServer]:
+async def ads_server(
+    source: Source, observer: Observer, listen: str = "127.0.0.1:0", *, needs_node: bool = False
+) -> AsyncIterator[AdsServer]:
     """An ADS server that is up while inside; `server.address` is where."""
-    server = AdsServer(source, observer)
+    server = AdsServer(source, observer, needs_node=needs_node)
     async with serving(server.handlers(), listen, server.drain) as address:
         server.address = address
         yield server
