@@ -70,6 +70,9 @@ class LoadedScenario:
         """The scenario with every default filled in; file paths and manifests stay as they were written."""
         spec = self.scenario.spec
         data = self.scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
+        data["spec"].pop("gateway" if spec.gateways else "gateways")
+        # What was included is here.
+        data["spec"].pop("include")
         data["spec"]["images"] = [image.as_written() for image in self.images]
         data["spec"]["steps"] = [as_written(step) for step in spec.steps]
         stream = io.StringIO()

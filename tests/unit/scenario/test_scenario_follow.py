@@ -165,3 +165,28 @@ def test_a_new_plugin_that_was_replaced_can_not_be_seen_by_traffic() -> None:
     story.at(103, "agent.replace", plugin=A, nonce="n1", replacement="deny_all", error="404")
     (subject,) = subjects(story.trace.events, Attribution({"oci://a:1": "1"}, headers={A: "x-version"}))
     assert not subject.attributable
+
+
+def test_each_gateway_has_a_rollout_of_its_own_and_only_where_the_plugin_went() -> None:
+    east, west = GatewayRecord("east", "node-east", workers=1), GatewayRecord("west", "node-west", workers=1)
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.at(101, "discovery.debounce", span="completed")
+    for gateway, at_ms, images in ((east, 102, {A: "oci://a:1"}), (west, 103, {})):
+        nonce = f"n-{gateway.name}"
+        common = {"type_url": ECDS, "nonce": nonce, "version_info": "v1"}
+        story.at(at_ms, "discovery.push", node_id=gateway.node_id, images=images, resources=list(images), **common)
+        story.at(at_ms + 1, "agent.intercept", gateway=gateway.name, **common)
+        story.at(at_ms + 2, "envoy.ack", gateway=gateway.name, **common)
+    made = rollouts(story.trace.events, [], Attribution({}), [east, west])
+    assert [(rollout.gateway, rollout.acked) for rollout in made] == [("east", True)]
+    story.applied(200, A, "oci://a:1", "deleted")
+    made = rollouts(story.trace.events, [], Attribution({}), [east, west])
+    assert [(rollout.change, rollout.gateway) for rollout in made] == [("add", "east"), ("remove", "east")]
+
+
+def test_what_core_finds_when_it_starts_again_is_no_change() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.applied(500, A, "oci://a:1", "listed")
+    assert [trail.apply.t_ns for trail in story.trails()] == [0]
