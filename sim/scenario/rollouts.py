@@ -170,7 +170,7 @@ def _rollout(
 ) -> Rollout:
     trail = subject.trail
     name = subject.gateway.name if subject.gateway is not None else ""
-    own = [load for load in loads if load.spec.gateway == name]
+    own = [load for load in loads if load.spec.gateway == name and load.spec.switches]
     start_ns = trail.apply.t_ns
     until_ns = events[trail.end].t_ns if trail.end < len(events) else None
     first_ns, settled_ns = _seen(subject, own, attribution, until_ns)

@@ -140,7 +140,7 @@ class Waits:
         readers = [
             (load, self._stage.attribution.reads(subject.trail.plugin, name))
             for name, load in self._stage.loads.items()
-            if load.spec.gateway == gateway
+            if load.spec.gateway == gateway and load.spec.switches
         ]
         return [(load, attribute) for load, attribute in readers if attribute is not None]
 

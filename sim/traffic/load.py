@@ -42,6 +42,12 @@ class LoadSpec:
     fail_status: tuple[str | int, ...] = ("5xx",)
     version_header: str | None = None
     attribute: Attribute | None = None
+    protocol: str = "http/1.1"
+
+    @property
+    def switches(self) -> bool:
+        """Whether a connection meets a new version at all: streams and WebSockets end as they began."""
+        return self.protocol in ("http/1.1", "http/2")
 
     @property
     def attribution(self) -> Attribute:
@@ -65,6 +71,7 @@ class LoadSpec:
             "timeout_ms": self.timeout_ms,
             "fail_status": list(self.fail_status),
             "version": {"header": self.version_header},
+            "protocol": self.protocol,
         }
 
 

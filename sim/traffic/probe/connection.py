@@ -1,13 +1,12 @@
-"""One HTTP/1.1 connection, one request at a time: what came back, and how the connection ended."""
+"""One of the probe's connections, whatever it speaks: one request at a time, and how the connection ended."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, Protocol
-
-import h11
 
 from sim.traffic.probe.signatures import Answer
 
@@ -35,51 +34,52 @@ class Owner(Protocol):
         """The request in flight will get no response."""
         ...
 
+    def ready(self, connection: Connection) -> None:
+        """The connection can take a request now, and could not before."""
+        ...
+
     def ended(self, connection: Connection, ending: Ending, why: str) -> None:
         """The connection can't be used any more; said once."""
         ...
 
 
-class Connection(asyncio.Protocol):
-    """Sends `template` again and again; `lost` is done when the connection has ended.
+class Connection(asyncio.Protocol, ABC):
+    """`lost` is done when the connection has ended. What it speaks is the subclass's."""
 
-    HTTP/1.1 as RFC 9112 has it: a response with `Connection: close` (or of HTTP/1.0) ends the connection in an
-    orderly way, section 9.6; an end of file in any other place breaks it.
-    """
-
-    def __init__(self, number: int, owner: Owner, template: h11.Request, body: bytes) -> None:
+    def __init__(self, number: int, owner: Owner) -> None:
         self.number = number
         self.has_answered = False
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = owner
-        self._template = template
-        self._body = body
-        self._http = h11.Connection(our_role=h11.CLIENT)
         self._transport: asyncio.Transport | None = None
         self._request: Request | None = None
-        self._answer: Answer | None = None
 
     @property
     def in_flight(self) -> Request | None:
         return self._request
 
     @property
+    @abstractmethod
     def ready(self) -> bool:
         """Whether a request can be sent now."""
-        return self._transport is not None and self._http.our_state is h11.IDLE and not self.lost.done()
+
+    @abstractmethod
+    def _bytes_of(self, request: Request) -> bytes:
+        """What sends the request."""
+
+    @abstractmethod
+    def _read(self, data: bytes) -> None:
+        """Take what arrived; empty at the end of the file."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def send(self, request: Request) -> None:
-        """Send the template for `request`; only when `ready`."""
+        """Send what `request` asks for; only when `ready`."""
         assert self._transport is not None
         assert self._request is None
-        data = self._http.send(self._template)
-        if self._body:
-            data += self._http.send(h11.Data(data=self._body))
-        data += self._http.send(h11.EndOfMessage())
+        data = self._bytes_of(request)
         self._request = request
         request.sent_ns = time.monotonic_ns()
         self._transport.write(data)
@@ -98,64 +98,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lost.done():
             return
-        if self._request is None:
-            self._end("broken", "data that nobody asked for", "broken")
-            return
-        if self._request.first_byte_ns is None:
+        if self._request is not None and self._request.first_byte_ns is None:
             self._request.first_byte_ns = time.monotonic_ns()
         self._read(data)
-
-    def eof_received(self) -> None:
-        # A response without a length ends with the connection, so the parser has to hear of it.
-        if self._request is not None and not self.lost.done():
-            self._read(b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
         reason = "reset" if isinstance(exc, ConnectionResetError) else str(exc or "end of file")
         self._end("broken", f"{reason} {self._moment()}", "broken")
 
-    def _read(self, data: bytes) -> None:
-        try:
-            self._http.receive_data(data)
-            while not self.lost.done():
-                event = self._http.next_event()
-                if isinstance(event, h11.Response):
-                    self._answer = Answer.of(event.status_code, event.headers)
-                elif isinstance(event, h11.Data):
-                    assert self._answer is not None
-                    self._answer.add(event.data)
-                elif isinstance(event, h11.EndOfMessage):
-                    self._complete(ended=not data)
-                    return
-                elif not isinstance(event, h11.InformationalResponse):
-                    return
-        except h11.RemoteProtocolError as error:
-            if data:
-                self._end("broken", f"not HTTP/1.1: {error}", "protocol")
-            else:
-                self._end("broken", f"end of file {self._moment()}", "broken")
-
-    def _complete(self, *, ended: bool) -> None:
-        request, answer = self._request, self._answer
+    def _answer_with(self, answer: Answer) -> None:
+        request, self._request = self._request, None
         assert request is not None
-        assert answer is not None
-        self._request = self._answer = None
         self.has_answered = True
-        both = (self._http.our_state, self._http.their_state)
-        why = None
-        ending: Ending = "drained"
-        if ended:
-            # Section 6.3: a response without a length ends with its connection, which is announcement enough.
-            why = "its end was the response's"
-        elif both != (h11.DONE, h11.DONE):
-            why = "the server announced it"
-        elif self._http.trailing_data[0]:
-            ending, why = "broken", "data that nobody asked for"
-        else:
-            self._http.start_next_cycle()
         self._owner.answered(self, request, answer)
-        if why is not None:
-            self._end(ending, why, "broken")
 
     def _moment(self) -> str:
         if self._request is None:

@@ -5,14 +5,37 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
-from sim.traffic.probe.connection import Connection, Ending, Request
+from sim.traffic.probe.connection import Connection, Ending, Owner, Request
 from sim.traffic.probe.settings import Settings
 from sim.traffic.probe.signatures import Answer
 
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 1.0
+
+
+def connection_kind(protocol: str) -> Callable[[int, Owner, Settings], Connection]:
+    """What speaks `protocol`. Only that is imported: the probe is to start at once."""
+    match protocol:
+        case "http/1.1":
+            from sim.traffic.probe.http1 import Http1Connection
+
+            return Http1Connection
+        case "http/2":
+            from sim.traffic.probe.http2 import Http2Connection
+
+            return Http2Connection
+        case "stream":
+            from sim.traffic.probe.stream import StreamConnection
+
+            return StreamConnection
+        case "websocket":
+            from sim.traffic.probe.websocket import WebSocketConnection
+
+            return WebSocketConnection
+    raise ValueError(f"no protocol {protocol!r}")
 
 
 class Recorder(Protocol):
@@ -41,6 +64,7 @@ class Lane:
     def __init__(self, settings: Settings, recorder: Recorder) -> None:
         self.opened_once = asyncio.Event()
         self._settings = settings
+        self._kind = connection_kind(settings.protocol)
         self._recorder = recorder
         self._queue: deque[Request] = deque()
         self._connection: Connection | None = None
@@ -84,12 +108,12 @@ class Lane:
 
     async def _connect(self) -> Connection | None:
         """A new connection; None, and everything that waited for it failed, if there is none to be had."""
-        settings = self._settings
+        settings, made = self._settings, self._kind
         number = self._recorder.connection_number()
         try:
             async with asyncio.timeout(settings.timeout_ns / 1e9):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(number, self, settings.request, settings.body),
+                    lambda: made(number, self, settings),
                     settings.host,
                     settings.port,
                 )
@@ -102,6 +126,9 @@ class Lane:
 
     def answered(self, connection: Connection, request: Request, answer: Answer) -> None:
         self._recorder.response(connection.number, request, answer)
+        self._pump()
+
+    def ready(self, connection: Connection) -> None:
         self._pump()
 
     def unanswered(self, connection: Connection, request: Request, error: str) -> None:

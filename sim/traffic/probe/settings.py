@@ -21,6 +21,10 @@ VOLATILE_HEADERS = frozenset(
 )
 
 
+#: stream: one response that goes on; websocket: messages that come back.
+PROTOCOLS = ("http/1.1", "http/2", "stream", "websocket")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """One load: where to, what, how often.
@@ -39,6 +43,7 @@ class Settings:
     timeout_ns: int
     failing: frozenset[int]
     version_header: bytes | None
+    protocol: str = PROTOCOLS[0]
 
     @classmethod
     def from_line(cls, line: bytes) -> Settings:
@@ -54,6 +59,9 @@ class Settings:
         connections = int(given.get("connections", 1))
         if rate_per_s < 0 or connections < 1:
             raise ValueError("rate_per_s must not be negative and connections must be at least 1")
+        protocol = str(given.get("protocol") or PROTOCOLS[0])
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"no protocol {protocol!r}; there is {', '.join(PROTOCOLS)}")
         body = str(given.get("body") or "").encode()
         header = (given.get("version") or {}).get("header")
         return cls(
@@ -67,6 +75,7 @@ class Settings:
             timeout_ns=round(float(given.get("timeout_ms", 5000)) * 1e6),
             failing=failing_codes(given.get("fail_status", ["5xx"])),
             version_header=header.lower().encode() if header else None,
+            protocol=protocol,
         )
 
 
