@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -16,6 +18,19 @@ def needed_envoy(untested: str) -> Path:
     try:
         return find_envoy()
     except EnvironmentProblem as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(f"NO ENVOY, {untested}: {error}")
+        _lacking("Envoy", untested, str(error))
+
+
+def needed_program(program: str, untested: str) -> Path:
+    """A program that Debian's package of the same name brings; where it is not, `untested` says what is not tested."""
+    found = shutil.which(program)
+    if found is None:
+        _lacking(program, untested, f"install the package {program} (.ci/install-system-packages does)")
+    return Path(found)
+
+
+def _lacking(what: str, untested: str, remedy: str) -> NoReturn:
+    message = f"NO {what.upper()}, {untested}: {remedy}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)

@@ -3,12 +3,12 @@
 from sim.oci.archive import is_wasm, plugin_member, unboxed
 from sim.oci.credentials import Credentials, credentials_for
 from sim.oci.endpoints import Endpoint, Endpoints
-from sim.oci.fetch_error import MAX_BYTES, FetchError, FetchReason, TooLargeError
+from sim.oci.fetch_error import MAX_BYTES, FetchError, FetchReason, NotWasmError, TooLargeError
 from sim.oci.http_fetch import HttpFetcher, HttpModule, growing_pauses_s
 from sim.oci.images import PLUGIN_FILE, Blob, Image, ImageFormat, build_image, compressed, tar_archive
 from sim.oci.pull import OciFetcher, Prepared
 from sim.oci.push import push
-from sim.oci.references import Reference, is_digest, is_repository, is_tag, parse_reference
+from sim.oci.references import Reference, is_digest, is_repository, is_tag, parse_image_url, parse_reference
 from sim.oci.registry import (
     BasicAuth,
     ErrorCode,
@@ -35,6 +35,7 @@ __all__ = [
     "HttpModule",
     "Image",
     "ImageFormat",
+    "NotWasmError",
     "OciFetcher",
     "Prepared",
     "Reference",
@@ -50,6 +51,7 @@ __all__ = [
     "is_repository",
     "is_tag",
     "is_wasm",
+    "parse_image_url",
     "parse_reference",
     "plugin_member",
     "push",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sim.oci.auth import Challenge, authorize, read_challenge
+from sim.oci.auth import Challenge, TokenSource, read_challenge
 from sim.oci.credentials import Credentials
 from sim.oci.digests import digest_like
 from sim.oci.endpoints import Endpoint
 from sim.oci.fetch_error import FetchError, TooLargeError
-from sim.oci.http_client import ConnectionLostError, HttpClient, UnreachableError, read_body
+from sim.oci.http_client import ConnectionLostError, HttpClient, Retry, UnreachableError, drain, read_body
 from sim.oci.manifest import Descriptor, child_of_index
 from sim.oci.media_types import (
     DOCKER_MANIFEST,
@@ -52,6 +51,8 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """A response: all of its body where its status is 200, the beginning otherwise."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -70,52 +71,71 @@ class Conversation:
     endpoint: Endpoint
     credentials: Credentials = field(repr=False)
     pauses_s: Sequence[float]
-    challenge: Challenge | None = None
+    tokens: TokenSource | None = None
     authorization: str | None = field(default=None, repr=False)
 
-    async def open(self) -> None:
-        """Ping the registry and answer its challenge. Raises FetchError, and UnreachableError where nobody answers."""
+    async def ping(self) -> None:
+        """Ask what the registry wants to see. Raises FetchError, and UnreachableError where nobody answers."""
         answer = await self._get(f"{self.endpoint.base_url}/v2/", {}, MAX_MANIFEST_BYTES)
-        if answer.status == 401:
-            self.challenge = answer.challenge
-            await self._authorize()
-        elif answer.status != 200:
+        if answer.status not in (200, 401):
             raise self._refused("GET /v2/", answer)
+        if answer.challenge is not None and answer.challenge.scheme == "bearer":
+            self.tokens = TokenSource(
+                self.http,
+                answer.challenge,
+                self.credentials,
+                [f"repository:{self.reference.repository}:pull"],
+                self.endpoint.verify,
+                self._retry,
+            )
+
+    async def authorize(self) -> None:
+        """Get a token where the registry asked for one. Raises FetchError.
+
+        A registry that asked for something else, or for nothing, is told what the pull secret has: some let the ping
+        pass and refuse the manifest.
+        """
+        if self.tokens is None:
+            self.authorization = self.credentials.standing
+            return
+        try:
+            self.authorization = await self.tokens.authorization()
+        except (UnreachableError, ConnectionLostError) as error:
+            raise self.unreachable(error) from error
 
     async def manifest(self) -> bytes:
         """The image's manifest; of an index, that of its child for linux/amd64. Raises FetchError."""
-        identifier, accept = self.reference.identifier, _ACCEPT
+        answer = await self._ask("manifests", self.reference.identifier, {"Accept": _ACCEPT}, MAX_MANIFEST_BYTES)
+        # The agent compares the whole header, so that a parameter behind the media type makes another one of it.
+        raw, media_type = answer.body, answer.headers.get("Content-Type", "").strip()
+        if self.reference.digest is not None:
+            self._verify_manifest(self.reference.digest, raw)
         for _ in range(_MAX_INDEX_DEPTH):
-            answer = await self._ask("manifests", identifier, {"Accept": accept}, MAX_MANIFEST_BYTES)
-            if ":" in identifier and digest_like(identifier, answer.body) != identifier:
-                raise FetchError(
-                    "checksum",
-                    f"the manifest that came for {self.reference.name}@{identifier} has another digest",
-                    hint="the registry, or something before it, changes content",
-                )
-            media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
             if media_type in SCHEMA_1:
                 raise FetchError(
                     "invalid", f"{self.reference} is an image of schema 1", hint="push it again with a newer tool"
                 )
             if media_type not in INDEXES:
-                return answer.body
-            child = child_of_index(answer.body)
-            identifier, accept = child.digest, child.media_type
+                return raw
+            child = child_of_index(raw)
+            raw = await self._child(child)
+            media_type = child.media_type
         raise FetchError("invalid", f"{self.reference} is an index without an end", hint="push the image again")
 
     async def blob(self, blob: Descriptor, limit_bytes: int) -> bytes:
         """A blob of the length that the manifest says; its digest is still to be checked. Raises FetchError."""
         if blob.size_bytes > limit_bytes:
             raise TooLargeError(limit_bytes)
-        answer = await self._ask("blobs", blob.digest, {}, limit_bytes)
-        if len(answer.body) != blob.size_bytes:
+        content = blob.data
+        if content is None:
+            content = (await self._ask("blobs", blob.digest, {}, limit_bytes)).body
+        if len(content) != blob.size_bytes:
             raise FetchError(
                 "checksum",
-                f"{blob.digest} came with {len(answer.body)} bytes, the manifest says {blob.size_bytes}",
+                f"{blob.digest} came with {len(content)} bytes, the manifest says {blob.size_bytes}",
                 hint="push the image again",
             )
-        return answer.body
+        return content
 
     def unreachable(self, error: Exception) -> FetchError:
         """The error for a registry that does not answer."""
@@ -125,26 +145,34 @@ class Conversation:
             hint="check that it runs there",
         )
 
-    async def _authorize(self) -> None:
-        try:
-            self.authorization = await authorize(
-                self.http,
-                self.challenge,
-                self.credentials,
-                f"repository:{self.reference.repository}:pull",
-                verify=self.endpoint.verify,
+    @property
+    def _retry(self) -> Retry:
+        return Retry(self.pauses_s, RETRIED)
+
+    async def _child(self, child: Descriptor) -> bytes:
+        raw = child.data
+        if raw is None:
+            answer = await self._ask("manifests", child.digest, {"Accept": child.media_type}, MAX_MANIFEST_BYTES)
+            raw = answer.body
+        self._verify_manifest(child.digest, raw)
+        return raw
+
+    def _verify_manifest(self, digest: str, raw: bytes) -> None:
+        if digest_like(digest, raw) != digest:
+            raise FetchError(
+                "checksum",
+                f"the manifest that came for {self.reference.name}@{digest} has another digest",
+                hint="the registry, or something before it, changes content",
             )
-        except (UnreachableError, ConnectionLostError) as error:
-            raise self.unreachable(error) from error
 
     async def _ask(self, kind: str, identifier: str, headers: Mapping[str, str], limit_bytes: int) -> _Answer:
-        """The answer 200 to a GET. A token that is no longer taken is renewed once."""
+        """The answer 200 to a GET. A token that is no longer taken, or that does not suffice, is renewed once."""
         url = f"{self.endpoint.base_url}/v2/{self.reference.repository}/{kind}/{identifier}"
-        bearer = self.challenge is not None and self.challenge.scheme == "bearer"
         try:
             answer = await self._get(url, headers, limit_bytes)
-            if answer.status == 401 and bearer and answer.challenge is not None:
-                await self._authorize()
+            if answer.challenge is not None and self.tokens is not None:
+                self.tokens.widen(answer.challenge)
+                await self.authorize()
                 answer = await self._get(url, headers, limit_bytes)
         except UnreachableError as error:
             raise self.unreachable(error) from error
@@ -153,22 +181,18 @@ class Conversation:
         return answer
 
     async def _get(self, url: str, headers: Mapping[str, str], limit_bytes: int) -> _Answer:
-        for pause_s in (*self.pauses_s, None):
-            try:
-                async with self.http.get(
-                    url, headers, authorization=self.authorization, verify=self.endpoint.verify
-                ) as response:
-                    body = await read_body(response, limit_bytes)
-                    if response.status not in RETRIED or pause_s is None:
-                        challenge = None
-                        if response.status == 401:
-                            challenge = read_challenge(response.headers.getall("WWW-Authenticate", []))
-                        return _Answer(response.status, response.headers, body, challenge)
-            except ConnectionLostError as error:
-                if pause_s is None:
-                    raise self.unreachable(error) from error
-            await asyncio.sleep(pause_s)
-        raise AssertionError("the last try has no pause")
+        try:
+            async with self.http.get(
+                url, headers, authorization=self.authorization, verify=self.endpoint.verify, retry=self._retry
+            ) as response:
+                if response.status == 200:
+                    return _Answer(200, response.headers, await read_body(response, limit_bytes), None)
+                challenge = None
+                if response.status == 401:
+                    challenge = read_challenge(response.headers.getall("WWW-Authenticate", []))
+                return _Answer(response.status, response.headers, await drain(response), challenge)
+        except ConnectionLostError as error:
+            raise self.unreachable(error) from error
 
     def _refused(self, what: str, answer: _Answer) -> FetchError:
         return FetchError(
@@ -184,5 +208,5 @@ def _explanation(body: bytes) -> str:
     try:
         errors = json.loads(body)["errors"]
         return ": " + "; ".join(f"{error['code']} {error.get('message', '')}".strip() for error in errors)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ""

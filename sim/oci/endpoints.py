@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sim.oci.fetch_error import FetchError
+
+#: In a list of insecure registries: all of them (WASM_INSECURE_REGISTRIES=*).
+ALL = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Endpoints:
 
     `mirrors` maps a registry to the address that answers for it (`host:port`, plain HTTP, or a whole URL), as
     containerd's mirror table does; the reference keeps its name. `allowed` names the registries that may be
-    reached without a mirror; None allows all. `insecure` registries are asked without verifying their certificate.
+    reached without a mirror; None allows all. `insecure` registries (`*`: all) are asked without verifying their
+    certificate.
     """
 
     def __init__(
@@ -30,18 +35,14 @@ class Endpoints:
         mirrors: Mapping[str, str],
         insecure: Collection[str] = (),
         allowed: Collection[str] | None = None,
-        *,
-        tls: bool = False,
     ) -> None:
         self._mirrors = mirrors
         self._insecure = insecure
         self._allowed = allowed
-        self._tls = tls
 
     def of(self, registry: str) -> list[Endpoint]:
-        """HTTPS first; plain HTTP after it for loopback and private addresses, as go-containerregistry has it.
+        """HTTPS first; plain HTTP after it for what is taken for a local address.
 
-        Where no private CA is configured such an address speaks plain HTTP, and HTTPS is not tried.
         Raises FetchError `download` for a registry that is neither mirrored nor allowed.
         """
         mirror = self._mirrors.get(registry)
@@ -53,26 +54,27 @@ class Endpoints:
                 f"the registry {registry} may not be reached",
                 hint="give the image under spec.images, or allow the registry under spec.registries",
             )
-        insecure = registry in self._insecure
+        insecure = registry in self._insecure or ALL in self._insecure
         secure = Endpoint(f"https://{registry}", verify=not insecure)
-        plain = Endpoint(f"http://{registry}")
-        if is_local(registry):
-            return [secure, plain] if self._tls else [plain]
-        return [secure, plain] if insecure else [secure]
+        return [secure, Endpoint(f"http://{registry}")] if is_local(registry) else [secure]
 
 
 def is_local(registry: str) -> bool:
-    """Whether a registry (`host[:port]`) may be asked by plain HTTP: loopback, or a private IPv4 address."""
-    host = registry[1 : registry.find("]")] if registry.startswith("[") else registry.partition(":")[0]
-    if host == "localhost" or host.endswith(".localhost"):
+    """Whether a registry (`host[:port]`) may be asked by plain HTTP, as go-containerregistry's `name.Registry` has it.
+
+    It takes loopback and private IPv4 addresses and the names that end in `.local` or `.localhost` for local, and
+    whatever has 127.0.0.1 or ::1 anywhere in it.
+    """
+    if registry.startswith("localhost:") or _LOCAL_NAME.fullmatch(registry):
+        return True
+    if "127.0.0.1" in registry or "::1" in registry:
         return True
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.IPv4Address(registry.partition(":")[0])
     except ValueError:
         return False
-    if isinstance(address, ipaddress.IPv6Address):
-        return address.is_loopback
-    return host == "127.0.0.1" or any(address in network for network in _PRIVATE)
+    return any(address in network for network in _PRIVATE)
 
 
+_LOCAL_NAME = re.compile(r".*\.local(?:host)?(?::\d{1,5})?", re.ASCII)
 _PRIVATE = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]

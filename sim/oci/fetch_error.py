@@ -28,6 +28,13 @@ class FetchError(SimError):
         self.status = status
 
 
+class NotWasmError(FetchError):
+    """It came, whole and unspoilt, and is no Wasm module."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("invalid", message, hint="compile the plugin for wasm32, and push or serve the result")
+
+
 class TooLargeError(FetchError):
     """More than the limit came, or would come out of an archive."""
 

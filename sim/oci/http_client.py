@@ -1,9 +1,11 @@
-"""HTTP GET with the manners of the agent's own client: what it resends unasked, follows and never tells others."""
+"""HTTP requests with the manners of the agent's own client: what it asks again, follows and never tells others."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
@@ -13,8 +15,13 @@ import aiohttp
 from yarl import URL
 
 from sim.oci.fetch_error import FetchError, TooLargeError
+from sim.oci.gunzip import GunzipReader
 
-MAX_REDIRECTS = 10
+#: The most requests that one GET becomes by redirects.
+MAX_HOPS = 10
+
+#: So much of an answer that nobody wants is read, for the sake of its connection.
+_DRAINED_BYTES = 64 * 1024
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: What OpenSSL calls an answer that is not TLS.
@@ -34,6 +41,17 @@ class UnreachableError(Exception):
     def __init__(self, message: str, *, plain_http: bool = False) -> None:
         super().__init__(message)
         self.plain_http = plain_http
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What is asked again: these statuses and lost connections, with these pauses between the tries."""
+
+    pauses_s: Sequence[float] = ()
+    statuses: frozenset[int] = frozenset()
+
+
+ONCE = Retry()
 
 
 @dataclass(slots=True)
@@ -89,48 +107,85 @@ class HttpClient:
         *,
         authorization: str | None = None,
         verify: bool = True,
+        retry: Retry = ONCE,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to a GET, redirects followed; its body is still to be read.
+        """The answer to a GET, redirects followed; its body is still to be read. Each hop is retried by itself.
 
-        `authorization` goes to the host of `url` only, never along with a redirect to another one.
+        `authorization` goes to the scheme, host and port of `url` only, never along with a redirect to another one.
         Raises ConnectionLostError and UnreachableError.
         """
         target = URL(url, encoded=True)
         origin = target.origin()
-        for _ in range(MAX_REDIRECTS + 1):
+        for _ in range(MAX_HOPS):
             sent = dict(headers or {})
             if authorization is not None and target.origin() == origin:
                 sent["Authorization"] = authorization
-            response = await self._send(target, sent, verify)
+            response = await self._tried("GET", target, sent, None, verify, retry)
             try:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or not location:
                     yield response
                     return
-                following = target.join(URL(location, encoded=True))
-                if following.scheme not in ("http", "https") or not following.host:
-                    raise UnreachableError(f"{target} redirects to {location}, which is no HTTP address")
-                target = following
-                await response.read()
+                target = _following(target, location)
+                await drain(response)
             finally:
                 response.release()
-        raise UnreachableError(f"{url} redirects more than {MAX_REDIRECTS} times")
+        raise UnreachableError(f"{url} redirects {MAX_HOPS} times and more")
 
-    async def _send(self, target: URL, headers: dict[str, str], verify: bool) -> aiohttp.ClientResponse:
+    @asynccontextmanager
+    async def post(
+        self, url: str, form: Mapping[str, str], *, verify: bool = True, retry: Retry = ONCE
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to a POST of a form, which a redirect leads nowhere else: there are secrets in it.
+
+        Raises ConnectionLostError and UnreachableError.
+        """
+        response = await self._tried("POST", URL(url, encoded=True), {}, form, verify, retry)
+        try:
+            yield response
+        finally:
+            response.release()
+
+    async def _tried(
+        self,
+        method: str,
+        target: URL,
+        headers: dict[str, str],
+        form: Mapping[str, str] | None,
+        verify: bool,
+        retry: Retry,
+    ) -> aiohttp.ClientResponse:
+        for pause_s in retry.pauses_s:
+            try:
+                response = await self._send(method, target, headers, form, verify)
+            except ConnectionLostError:
+                pass
+            else:
+                if response.status not in retry.statuses:
+                    return response
+                await drain(response)
+            await asyncio.sleep(pause_s)
+        return await self._send(method, target, headers, form, verify)
+
+    async def _send(
+        self, method: str, target: URL, headers: dict[str, str], form: Mapping[str, str] | None, verify: bool
+    ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the HTTP client is used outside of its context")
         while True:
             attempt = _Attempt()
             try:
-                return await self._session.get(
+                return await self._session.request(
+                    method,
                     target,
                     headers=headers,
+                    data=form,
                     allow_redirects=False,
                     ssl=False if not verify else self._ssl_context or True,
                     trace_request_ctx=attempt,
                 )
             except ConnectionLostError:
-                if not attempt.reused:
+                if not attempt.reused or method != "GET":
                     raise
             except aiohttp.ClientConnectorSSLError as error:
                 reason = getattr(error.os_error, "reason", None)
@@ -142,7 +197,8 @@ class HttpClient:
 async def read_body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
     """The whole body. Raises FetchError: `download` when it breaks off, `invalid` above `limit_bytes`.
 
-    A body that breaks off is not asked for again: the agent retries until the answer begins, not after.
+    A body that breaks off is not asked for again: the agent retries until the answer begins, not after. A server that
+    compresses though nobody asked it to is understood, as Go's client understands it.
     """
     parts: list[bytes] = []
     read_bytes = 0
@@ -159,10 +215,61 @@ async def read_body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes
     except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as error:
         raise FetchError(
             "download",
-            f"the connection broke after {read_bytes} bytes of {response.url}",
+            # What had come but was not read yet went with the connection.
+            f"the connection broke after {response.content.total_bytes} bytes of {shown(response.url)}",
             hint="look at the server's log",
         ) from error
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    if response.headers.get("Content-Encoding", "").strip().lower() != "gzip":
+        return body
+    try:
+        return GunzipReader(body, limit_bytes).read_all()
+    except (zlib.error, EOFError) as error:
+        raise FetchError(
+            "download", f"{shown(response.url)} came with broken gzip: {error}", hint="look at the server's log"
+        ) from error
+
+
+async def drain(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of a body that nobody needs. Its connection is kept where that was all, closed otherwise."""
+    try:
+        beginning = await response.content.read(_DRAINED_BYTES)
+        while len(beginning) < _DRAINED_BYTES and (part := await response.content.read(_DRAINED_BYTES)):
+            beginning += part
+    except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):
+        response.close()
+        return b""
+    if response.content.at_eof():
+        response.release()
+    else:
+        response.close()
+    return beginning
+
+
+def is_http_url(text: str) -> bool:
+    """Whether this is an http:// or https:// URL with a host, and a port that is one."""
+    try:
+        url = URL(text)
+        return url.scheme in ("http", "https") and bool(url.host) and url.port is not None
+    except ValueError:
+        return False
+
+
+def shown(url: URL | str) -> str:
+    """The URL without the name and password that may be in it, for messages."""
+    return str(URL(url, encoded=True).with_user(None)) if isinstance(url, str) else str(url.with_user(None))
+
+
+def _following(target: URL, location: str) -> URL:
+    try:
+        there = URL(location, encoded=True)
+        # What names a scheme but no host would be taken for this host's.
+        following = there if there.scheme else target.join(there)
+        if is_http_url(str(following)):
+            return following
+    except ValueError:
+        pass
+    raise UnreachableError(f"{shown(target)} redirects to {location}, which is no HTTP address")
 
 
 async def _note_reuse(

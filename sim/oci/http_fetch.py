@@ -14,10 +14,20 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from sim.oci.archive import is_wasm, unboxed
-from sim.oci.fetch_error import MAX_BYTES, FetchError
-from sim.oci.http_client import ConnectionLostError, HttpClient, UnreachableError, read_body
+from sim.oci.endpoints import ALL
+from sim.oci.fetch_error import MAX_BYTES, FetchError, NotWasmError
+from sim.oci.http_client import (
+    ConnectionLostError,
+    HttpClient,
+    UnreachableError,
+    drain,
+    is_http_url,
+    read_body,
+    shown,
+)
 
 TRIES = 5
 
@@ -49,9 +59,9 @@ class HttpModule:
 class HttpFetcher:
     """Downloads modules by HTTP and HTTPS. An async context manager, which owns the connections.
 
-    `insecure_hosts` (`host[:port]`) are asked without verifying their certificate. `timeout_s` is for a whole fetch,
-    `request_timeout_s` for each of its `tries` requests; None waits for ever. `pauses_s` makes the pauses between the
-    tries of one fetch.
+    `insecure_hosts` (`host[:port]`, or `*` for all) are asked without verifying their certificate. `timeout_s` is for
+    a whole fetch, `request_timeout_s` for each of its `tries` requests; None waits for ever. `pauses_s` makes the
+    pauses between the tries of one fetch.
     """
 
     def __init__(
@@ -98,24 +108,23 @@ class HttpFetcher:
         except TimeoutError as error:
             raise FetchError(
                 "timeout",
-                f"{url} was not there within {self._timeout_s} s",
+                f"{shown(url)} was not there within {self._timeout_s} s",
                 hint="look for a slow server or network, or allow more time",
             ) from error
 
     def _opened(self, url: str, served: bytes) -> HttpModule:
         module = unboxed(served, self._limit_bytes)
         if not is_wasm(module):
-            raise FetchError(
-                "invalid",
-                f"{url} is not a Wasm module, nor gzip, tar or tar.gz of one",
-                hint="compile the plugin for wasm32 and serve the result",
-            )
+            raise NotWasmError(f"{shown(url)} is not a Wasm module, nor gzip, tar or tar.gz of one")
         served_sha256 = hashlib.sha256(served).hexdigest()
         same = module is served
         return HttpModule(module, served_sha256, served_sha256 if same else hashlib.sha256(module).hexdigest())
 
     async def _download(self, url: str) -> bytes:
-        host = url.partition("://")[2].partition("/")[0]
+        if not is_http_url(url):
+            raise FetchError("download", f"{url!r} is not an HTTP address", hint="write it as http://host/plugin.wasm")
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        verify = host not in self._insecure_hosts and ALL not in self._insecure_hosts
         pauses_s = self._pauses_s()
         status, trouble = None, "was never sent: no try is allowed"
         for tries_left in range(self._tries - 1, -1, -1):
@@ -123,12 +132,12 @@ class HttpFetcher:
             try:
                 async with (
                     asyncio.timeout(self._request_timeout_s),
-                    self._http.get(url, verify=host not in self._insecure_hosts) as response,
+                    self._http.get(url, verify=verify) as response,
                 ):
                     status = response.status
-                    body = await read_body(response, self._limit_bytes)
                     if status == 200:
-                        return body
+                        return await read_body(response, self._limit_bytes)
+                    await drain(response)
                     trouble = f"was answered {status}"
                     if status < 500 or status in _FINAL_5XX:
                         break
@@ -141,4 +150,6 @@ class HttpFetcher:
                     break
             if tries_left:
                 await asyncio.sleep(next(pauses_s))
-        raise FetchError("download", f"GET {url} {trouble}", status=status, hint="check the URL and the server's log")
+        raise FetchError(
+            "download", f"GET {shown(url)} {trouble}", status=status, hint="check the URL and the server's log"
+        )

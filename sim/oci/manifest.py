@@ -5,13 +5,15 @@ The decisions are those of istio `pkg/wasm/imagefetcher.go`; each refusal means 
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import base64
+import binascii
+from dataclasses import dataclass, field
 from typing import Any
 
 from sim.oci.fetch_error import FetchError
+from sim.oci.json_object import json_object
 from sim.oci.media_types import DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER, WASM_LAYER
-from sim.oci.references import is_digest
+from sim.oci.references import is_sha256
 
 #: What a child without a platform is taken for, and what is looked for on every machine, arm64 ones included.
 PLATFORM = ("linux", "amd64")
@@ -22,11 +24,12 @@ ARTIFACT_LAYERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What a manifest says of one blob or child."""
+    """What a manifest says of one blob or child. `data` is its content where the manifest holds that too."""
 
     media_type: str
     digest: str
     size_bytes: int
+    data: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,17 @@ class Manifest:
         return self.media_type == DOCKER_MANIFEST
 
 
+#: Stands for a digest that a descriptor does not give.
+_NO_DIGEST = "sha256:" + "0" * 64
+
+
 def read_manifest(raw: bytes) -> Manifest:
-    """Parse an image's manifest. Raises FetchError `invalid`."""
+    """Parse an image's manifest. Raises FetchError `invalid`, also for a digest of another kind than sha256."""
     data = _object(raw)
+    for key in ("config", "subject"):
+        other = data.get(key) or {}
+        if not isinstance(other, dict) or not is_sha256(other.get("digest", _NO_DIGEST)):
+            raise _invalid(f"{key} in its manifest is no descriptor with a sha256 digest")
     return Manifest(str(data.get("mediaType") or ""), tuple(_descriptors(data, "layers")))
 
 
@@ -81,12 +92,9 @@ def child_of_index(raw: bytes) -> Descriptor:
 
 def _object(raw: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(raw)
+        return json_object(raw)
     except ValueError as error:
-        raise _invalid(f"its manifest is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise _invalid("its manifest is not a JSON object")
-    return data
+        raise _invalid(f"its manifest can't be read: {error}") from error
 
 
 def _descriptors(data: dict[str, Any], key: str) -> list[Descriptor]:
@@ -100,10 +108,19 @@ def _descriptors(data: dict[str, Any], key: str) -> list[Descriptor]:
         if not isinstance(item, dict):
             raise _invalid(f"{key} in its manifest holds something else than descriptors")
         digest, size = item.get("digest"), item.get("size")
-        if not isinstance(digest, str) or not is_digest(digest) or not isinstance(size, int) or size < 0:
-            raise _invalid(f"{key} in its manifest holds a descriptor without a digest or a size")
-        made.append(Descriptor(str(item.get("mediaType") or ""), digest, size))
+        if not is_sha256(digest) or not isinstance(size, int) or size < 0:
+            raise _invalid(f"{key} in its manifest holds a descriptor without a sha256 digest or a size")
+        made.append(Descriptor(str(item.get("mediaType") or ""), digest, size, _content(item.get("data"))))
     return made
+
+
+def _content(text: Any) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        return base64.b64decode(text, validate=True)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise _invalid(f"the data of a descriptor is not base64: {error}") from error
 
 
 def _invalid(what: str) -> FetchError:

@@ -21,6 +21,15 @@ WASM_LAYER = "application/vnd.module.wasm.content.layer.v1+wasm"
 WASM_SPEC = "application/vnd.module.wasm.spec.v1+yaml"
 WASM_DOC = "application/vnd.module.wasm.doc.v1+markdown"
 
+#: Layers that registries need not have.
+FOREIGN_LAYERS = frozenset(
+    {
+        DOCKER_FOREIGN_LAYER,
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+    }
+)
 INDEXES = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})
 SCHEMA_1 = frozenset({DOCKER_MANIFEST_V1, DOCKER_MANIFEST_V1_SIGNED})
 

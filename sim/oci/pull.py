@@ -3,6 +3,9 @@
 Requests in order: `GET /v2/`, a token where the answer asks for one, the manifest, and later the one layer that is
 needed. A passing status (500, 502, 503 and their like) or a broken connection is tried three times; every other
 answer is final. A broken connection that had been used before is tried once more at once.
+
+Where the real agent trusts more than it says it does, this one does not: a layer's digest is checked although the file
+that is wanted comes first in it, and a layer's `urls` are never followed.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, cast
 
@@ -19,13 +23,16 @@ from sim.oci.conversation import Conversation
 from sim.oci.credentials import Credentials, credentials_for
 from sim.oci.digests import digest_like
 from sim.oci.endpoints import Endpoint, Endpoints
-from sim.oci.fetch_error import MAX_BYTES, FetchError, TooLargeError
+from sim.oci.fetch_error import MAX_BYTES, FetchError, NotWasmError, TooLargeError
 from sim.oci.http_client import HttpClient, UnreachableError
 from sim.oci.manifest import Descriptor, read_manifest
-from sim.oci.references import Reference, parse_reference
+from sim.oci.references import SCHEME, Reference, parse_image_url, parse_reference
 
 #: Pauses between the tries of a request, in seconds.
 PAUSES_S = (0.1, 0.3)
+
+#: How long HTTPS is waited for before plain HTTP is tried beside it.
+HEAD_START_S = 0.3
 
 #: A layer up to this size is hashed and unpacked where it is; a thread would take longer than the work.
 _INLINE_BYTES = 64 * 1024
@@ -52,7 +59,7 @@ class OciFetcher:
         pauses_s: Sequence[float] = PAUSES_S,
         limit_bytes: int = MAX_BYTES,
     ) -> None:
-        self._endpoints = Endpoints(mirrors or {}, insecure_registries, allowed_registries, tls=ssl_context is not None)
+        self._endpoints = Endpoints(mirrors or {}, insecure_registries, allowed_registries)
         self._http = HttpClient(ssl_context)
         self._timeout_s = timeout_s
         self._pauses_s = tuple(pauses_s)
@@ -70,9 +77,10 @@ class OciFetcher:
     async def prepare(self, reference: Reference | str, pull_secret: bytes | None = None) -> Prepared:
         """Ask for the manifest, so that the caller can decide by its digest whether to fetch the module.
 
-        `pull_secret` is a Docker configuration file (see `credentials_for`). Raises FetchError.
+        `reference` is the `oci://` URL of a plugin, or a reference. `pull_secret` is a Docker configuration file (see
+        `credentials_for`). Raises FetchError, and InvalidInput for what is no reference.
         """
-        target = parse_reference(reference) if isinstance(reference, str) else reference
+        target = _read(reference)
         deadline = None if self._timeout_s is None else asyncio.get_running_loop().time() + self._timeout_s
         try:
             async with asyncio.timeout_at(deadline):
@@ -83,19 +91,71 @@ class OciFetcher:
         return Prepared(conversation, manifest, self._limit_bytes, deadline)
 
     async def _open(self, target: Reference, credentials: Credentials) -> Conversation:
-        endpoints = self._endpoints.of(target.registry)
-        while True:
-            endpoint = endpoints.pop(0)
-            conversation = Conversation(self._http, target, endpoint, credentials, self._pauses_s)
+        made = [
+            Conversation(self._http, target, endpoint, credentials, self._pauses_s)
+            for endpoint in self._endpoints.of(target.registry)
+        ]
+        if len(made) == 1:
+            opened = await self._open_one(made[0])
+        else:
+            opened = await _first_to_answer(*made)
+        await opened.authorize()
+        return opened
+
+    async def _open_one(self, conversation: Conversation) -> Conversation:
+        try:
+            await conversation.ping()
+            return conversation
+        except UnreachableError as error:
+            secure = conversation.endpoint.base_url
+            if not error.plain_http or not secure.startswith("https://"):
+                raise conversation.unreachable(error) from error
+        # The agent asks a server that answers TLS without TLS again by plain HTTP, wherever it is.
+        plain = replace(conversation, endpoint=Endpoint("http://" + secure.removeprefix("https://")))
+        try:
+            await plain.ping()
+        except UnreachableError as error:
+            raise plain.unreachable(error) from error
+        return plain
+
+
+async def _first_to_answer(secure: Conversation, plain: Conversation) -> Conversation:
+    """Whichever of the two is answered first; HTTPS gets a head start.
+
+    Raises FetchError where neither is, with what went wrong in both.
+    """
+    pings = [asyncio.create_task(_pinged(secure), name="ping-https")]
+    failures: list[FetchError] = []
+    try:
+        await asyncio.wait(pings, timeout=HEAD_START_S)
+        if not pings[0].done() or pings[0].exception() is not None:
+            pings.append(asyncio.create_task(_pinged(plain), name="ping-http"))
+        for answered in asyncio.as_completed(pings):
             try:
-                await conversation.open()
-                return conversation
-            except UnreachableError as error:
-                if not endpoints and error.plain_http and endpoint.base_url.startswith("https://"):
-                    # The agent asks a server that answers TLS without TLS again by plain HTTP, wherever it is.
-                    endpoints.append(Endpoint("http://" + endpoint.base_url.removeprefix("https://")))
-                if not endpoints:
-                    raise conversation.unreachable(error) from error
+                return await answered
+            except FetchError as failed:
+                failures.append(failed)
+    finally:
+        for ping in pings:
+            ping.cancel()
+        await asyncio.gather(*pings, return_exceptions=True)
+    telling = next((failed for failed in failures if failed.status is not None), failures[-1])
+    both = "; ".join(failed.message for failed in failures)
+    raise FetchError(telling.reason, both, status=telling.status, hint=telling.hint)
+
+
+async def _pinged(conversation: Conversation) -> Conversation:
+    try:
+        await conversation.ping()
+    except UnreachableError as error:
+        raise conversation.unreachable(error) from error
+    return conversation
+
+
+def _read(reference: Reference | str) -> Reference:
+    if isinstance(reference, str):
+        return parse_image_url(reference) if reference.startswith(SCHEME) else parse_reference(reference)
+    return reference
 
 
 class Prepared:
@@ -126,11 +186,7 @@ class Prepared:
         except TimeoutError as error:
             raise timed_out(self._conversation.reference) from error
         if not is_wasm(module):
-            raise FetchError(
-                "invalid",
-                f"what {self._conversation.reference} holds is not a Wasm module",
-                hint="compile the plugin for wasm32 and push the result",
-            )
+            raise NotWasmError(f"what {self._conversation.reference} holds is not a Wasm module")
         return module
 
     async def _module(self, downloaded: Callable[[int], None]) -> bytes:

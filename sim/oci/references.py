@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TypeGuard
+from urllib.parse import unquote
 
 from sim.errors import InvalidInput
 
@@ -17,16 +19,23 @@ DOCKER_HUB = "index.docker.io"
 DEFAULT_TAG = "latest"
 DEFAULT_NAMESPACE = "library"
 
+#: The algorithms of the digests that are read and served.
+DIGEST_ALGORITHMS = ("sha256", "sha512")
+
 #: The longest repository and the longest tag, in characters.
 MAX_REPOSITORY = 255
 MAX_TAG = 128
 
 _PATH_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*")
-_LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
-_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::(?P<port>[0-9]{{1,5}}))?")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:]+\])(?::(?P<port>[0-9]{{1,5}}))?")
 _TAG = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{MAX_TAG - 1}}}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+#: Of a URL: a port is digits, and may be left empty.
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 _EXAMPLE = "write it as oci://registry.example.com/team/plugin:1.0.0"
 
@@ -44,6 +53,11 @@ def is_tag(text: str) -> bool:
 def is_digest(text: str) -> bool:
     """Whether `text` is a digest of one of the two algorithms that are served: sha256 and sha512."""
     return _DIGEST.fullmatch(text) is not None
+
+
+def is_sha256(value: object) -> TypeGuard[str]:
+    """Whether this is a sha256 digest, the only kind that pilot-agent reads."""
+    return isinstance(value, str) and is_digest(value) and value.startswith("sha256:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,25 @@ def parse_reference(text: str) -> Reference:
     if registry == DOCKER_HUB and "/" not in repository:
         repository = f"{DEFAULT_NAMESPACE}/{repository}"
     return Reference(registry, repository, tag or None, digest or None)
+
+
+def parse_image_url(url: str) -> Reference:
+    """Read the `oci://` URL of a plugin as pilot-agent does (istio `pkg/wasm/cache.go`): a URL, then a reference.
+
+    Of the URL only host and path count, so that a user, a query and a fragment are of no account and escapes are
+    resolved. A tag that is left empty is `latest`. Raises InvalidInput, also for a digest that is not sha256.
+    """
+    rest = re.split("[?#]", url.removeprefix(SCHEME), maxsplit=1)[0]
+    authority, slash, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    if _HOST.fullmatch(host) is None:
+        raise _invalid(url, f"{host!r} is not a host", "a host is a name or an address, and maybe :port")
+    if _BROKEN_ESCAPE.search(path) is not None:
+        raise _invalid(url, "it holds a % that is no escape", "write %25 for a %")
+    found = parse_reference((host + slash + unquote(path)).removesuffix(":"))
+    if found.digest is not None and not is_sha256(found.digest):
+        raise _invalid(url, f"the agent can't pull by {found.digest}", "give the image's sha256 digest")
+    return found
 
 
 def _check_digest(text: str, digest: str) -> None:

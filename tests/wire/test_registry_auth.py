@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -79,6 +80,31 @@ async def test_a_token_opens_what_it_was_asked_for_and_nothing_else(
         assert await status("GET", f"/v2/other/block/{missing}") == 401
         assert await status("POST", "/v2/team/block/blobs/uploads/") == 401
         assert await status("DELETE", f"/v2/team/block/{missing}") == 401
+
+
+@pytest.mark.parametrize(
+    ("scopes", "query", "status"),
+    [
+        (["team/block"], "&from=secret/place", 202),
+        (["team/block"], "", 202),
+        (["team/block", "secret/place"], "&from=secret/place", 201),
+        (["team/block", "secret/place"], "", 201),
+    ],
+)
+async def test_a_blob_is_mounted_only_from_where_it_may_be_pulled(
+    tmp_path: Path, session: aiohttp.ClientSession, scopes: list[str], query: str, status: int
+) -> None:
+    """Who knows a digest could otherwise read what it names in a repository that is closed to him."""
+    async with Registry(tmp_path, auth=TokenAuth("alice", "s3cret")) as registry:
+        digest = "sha256:" + hashlib.sha256(b"secret").hexdigest()
+        registry.store.content_path(digest).write_bytes(b"secret")
+        registry.store.link_blob("secret/place", digest)
+        asked = "&".join(f"scope=repository:{name}:pull,push" for name in scopes)
+        async with session.get(f"{registry.url}/token?{asked}", headers={"Authorization": ALICE}) as granted:
+            headers = {"Authorization": f"Bearer {(await granted.json())['token']}"}
+        path = f"/v2/team/block/blobs/uploads/?mount={digest}{query}"
+        async with session.post(registry.url + path, headers=headers) as answer:
+            assert answer.status == status
 
 
 @pytest.mark.parametrize(

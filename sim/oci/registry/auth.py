@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from sim.oci.registry.errors import ErrorCode, RegistryError
+from sim.oci.registry.errors import ErrorCode, RegistryError, not_allowed
 
 SERVICE = "ecdsim"
 TOKEN_PATH = "/token"
@@ -27,8 +27,12 @@ class BasicAuth:
 
     def check(self, request: web.Request, repository: str | None, action: str, address: str) -> None:
         """Raises RegistryError UNAUTHORIZED, with a challenge, for a request that may not pass."""
-        if not _is_user(request, self.user, self.password):
+        if not self.allows(request, repository, action):
             raise _unauthorized('Basic realm="ecdsim"')
+
+    def allows(self, request: web.Request, repository: str | None, action: str) -> bool:
+        """Whether the request's credentials permit the action, on no repository in particular where it is None."""
+        return _is_user(request, self.user, self.password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +46,24 @@ class TokenAuth:
 
     def check(self, request: web.Request, repository: str | None, action: str, address: str) -> None:
         """Raises RegistryError UNAUTHORIZED, with a challenge that names realm and scope, unless a token fits."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        granted = self._granted.get(token.strip()) if scheme.lower() == "bearer" else None
-        wanted = None if repository is None else f"repository:{repository}:{action}"
-        if granted is not None and (wanted is None or wanted in granted):
+        if self.allows(request, repository, action):
             return
         challenge = f'Bearer realm="{address}{TOKEN_PATH}",service="{SERVICE}"'
         if repository is not None:
             actions = "pull" if action == "pull" else "pull,push,delete"
             challenge += f',scope="repository:{repository}:{actions}"'
-        if granted is not None:
+        if self._grants(request) is not None:
             challenge += ',error="insufficient_scope"'
         raise _unauthorized(challenge)
+
+    def allows(self, request: web.Request, repository: str | None, action: str) -> bool:
+        """Whether the request's token permits the action, on no repository in particular where it is None."""
+        granted = self._grants(request)
+        return granted is not None and (repository is None or f"repository:{repository}:{action}" in granted)
+
+    def _grants(self, request: web.Request) -> frozenset[str] | None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        return self._granted.get(token.strip()) if scheme.lower() == "bearer" else None
 
     async def grant(self, request: web.Request) -> web.Response:
         """The realm: GET with basic credentials, or the OAuth2 POST with a password or a refresh token.
@@ -73,7 +83,7 @@ class TokenAuth:
                     str(form.get("password", "")), self.password
                 )
         else:
-            raise RegistryError(ErrorCode.UNSUPPORTED)
+            raise not_allowed("GET", "POST")
         if not allowed:
             raise RegistryError(ErrorCode.UNAUTHORIZED)
         token = secrets.token_hex(24)

@@ -10,14 +10,17 @@ from typing import Self
 
 from aiohttp import web
 
+from sim.clock import Clock, SystemClock
 from sim.errors import EnvironmentProblem
 from sim.oci.references import is_repository
 from sim.oci.registry.auth import TOKEN_PATH, BasicAuth, TokenAuth
 from sim.oci.registry.blobs import Blobs
-from sim.oci.registry.errors import ErrorCode, RegistryError
+from sim.oci.registry.discovery import Discovery
+from sim.oci.registry.errors import ErrorCode, RegistryError, not_allowed
 from sim.oci.registry.faults import ConnectionEndedError, Fault
 from sim.oci.registry.manifests import Manifests
 from sim.oci.registry.store import Store
+from sim.oci.registry.uploads import Uploads
 from sim.trace import Trace
 
 _API = "/v2"
@@ -31,7 +34,9 @@ class Registry:
 
     An async context manager: entered, it listens on `address`; left, it is gone. The content stays in `data_dir`
     for the next one. With a trace each finished request emits `registry.request` with `method`, `path`, `status` (0:
-    the connection was broken), `bytes_sent` and `duration_ms`. Raises EnvironmentProblem when the port is taken.
+    the connection was broken), `bytes_sent` and `duration_ms`. Without `automatic_mount` a blob is mounted only from
+    the repository that the client names, as the distribution project's registry has it; a manifest whose blobs are not
+    there is refused, as it has it too. Raises EnvironmentProblem when the port is taken.
     """
 
     def __init__(
@@ -43,6 +48,8 @@ class Registry:
         *,
         auth: BasicAuth | TokenAuth | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        automatic_mount: bool = True,
+        clock: Clock | None = None,
     ) -> None:
         self.faults: list[Fault] = []
         self.store = Store(data_dir)
@@ -52,7 +59,9 @@ class Registry:
         self._auth = auth
         self._ssl_context = ssl_context
         self._blobs = Blobs(self.store)
+        self._uploads = Uploads(self.store, clock or SystemClock(), automatic_mount=automatic_mount)
         self._manifests = Manifests(self.store)
+        self._discovery = Discovery(self.store)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -75,6 +84,7 @@ class Registry:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
+        app.on_response_prepare.append(_name_api)
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_S, handle_signals=False)
         await runner.setup()
@@ -141,36 +151,38 @@ class Registry:
             return await self._auth.grant(request)
         if path in (_API, f"{_API}/"):
             self._check(request, None)
-            return web.Response(
-                body=b"{}",
-                headers={
-                    "Content-Type": "application/json",
-                    "Docker-Distribution-API-Version": "registry/2.0",
-                },
-            )
+            if request.method not in ("GET", "HEAD"):
+                raise not_allowed("GET", "HEAD")
+            return web.Response(body=b"{}", content_type="application/json")
         if path == f"{_API}/_catalog":
             self._check(request, None)
-            return await self._manifests.catalog(request)
+            return await self._discovery.catalog(request)
         parts = path.split("/")
         if path.startswith(f"{_API}/") and len(parts) >= 5:
             *head, kind, last = parts[2:]
             if kind == "uploads" and head[-1:] == ["blobs"]:
                 name = self._repository(request, head[:-1])
                 if last:
-                    return await self._blobs.upload(request, name, last)
-                return await self._blobs.start(request, name)
+                    return await self._uploads.upload(request, name, last)
+                return await self._start_upload(request, name)
             if kind == "blobs" and last == "uploads":
-                return await self._blobs.start(request, self._repository(request, head))
+                return await self._start_upload(request, self._repository(request, head))
             match kind, last:
                 case "blobs", _:
                     return await self._blobs.blob(request, self._repository(request, head), last)
                 case "manifests", _:
                     return await self._manifests.manifest(request, self._repository(request, head), last)
                 case "tags", "list":
-                    return await self._manifests.tags(request, self._repository(request, head))
+                    return await self._discovery.tags(request, self._repository(request, head))
                 case "referrers", _:
-                    return await self._manifests.referrers(request, self._repository(request, head), last)
+                    return await self._discovery.referrers(request, self._repository(request, head), last)
         raise RegistryError(ErrorCode.UNSUPPORTED, path, status=404)
+
+    async def _start_upload(self, request: web.Request, name: str) -> web.StreamResponse:
+        def may_pull(source: str) -> bool:
+            return self._auth is None or self._auth.allows(request, source, "pull")
+
+        return await self._uploads.start(request, name, may_pull)
 
     def _repository(self, request: web.Request, parts: list[str]) -> str:
         name = "/".join(parts)
@@ -190,3 +202,8 @@ class Registry:
             case _:
                 action = "push"
         self._auth.check(request, repository, action, self.url)
+
+
+async def _name_api(request: web.Request, response: web.StreamResponse) -> None:
+    # Docker's older clients look for it on every answer.
+    response.headers["Docker-Distribution-API-Version"] = "registry/2.0"

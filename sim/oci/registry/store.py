@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,15 @@ class Repository:
     blobs: set[str] = field(default_factory=set)
     manifests: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+
+    def has(self, digest: str) -> bool:
+        """Whether there is a blob or a manifest with this digest."""
+        return digest in self.blobs or digest in self.manifests
+
+    def digest_of(self, reference: str) -> str | None:
+        """The digest of the manifest with this tag or digest, None where there is no such manifest."""
+        digest = self.tags.get(reference, reference)
+        return digest if digest in self.manifests else None
 
 
 class Store:
@@ -62,7 +72,7 @@ class Store:
 
     def new_upload(self) -> tuple[str, Path]:
         """The id and the empty file of a new upload."""
-        upload_id = secrets.token_hex(16)
+        upload_id = str(uuid.uuid4())
         path = self._uploads / upload_id
         path.touch()
         return upload_id, path
@@ -118,8 +128,7 @@ class Store:
                 content.unlink()
 
     def _drop_unused(self, digest: str) -> None:
-        used = any(digest in known.blobs or digest in known.manifests for known in self.repositories.values())
-        if not used:
+        if not any(known.has(digest) for known in self.repositories.values()):
             self.content_path(digest).unlink(missing_ok=True)
 
     def _link(self, name: str, kind: str, digest: str) -> Path:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.oci import FetchError, TooLargeError, compressed, is_wasm, plugin_member, tar_archive, unboxed
-from sim.oci.archive import GunzipReader
+from sim.oci.archive import MAX_BOXES
+from sim.oci.gunzip import GunzipReader
 
 MODULE = b"\x00asm\x01\x00\x00\x00" + bytes(range(256)) * 4
 MIB = 1024 * 1024
@@ -74,6 +75,12 @@ def test_several_gzip_streams_in_a_row_are_one_archive() -> None:
     assert plugin_member(gzip.compress(archive[:700]) + gzip.compress(archive[700:])) == MODULE
 
 
+def test_garbage_behind_the_gzip_data_is_met_only_by_who_reads_so_far() -> None:
+    assert plugin_member(layer({"plugin.wasm": MODULE, "after": bytes(MIB)}) + b"garbage") == MODULE
+    with pytest.raises(FetchError, match="something else follows"):
+        plugin_member(gzip.compress(tar_archive({"other": b"x"})[:700]) + b"garbage")
+
+
 def test_what_lies_behind_the_wanted_member_is_not_unpacked() -> None:
     whole = layer({"plugin.wasm": MODULE, "after": bytes(8 * MIB)})
     assert plugin_member(whole, limit_bytes=MIB) == MODULE
@@ -95,10 +102,32 @@ def _directory(member: tarfile.TarInfo) -> None:
     member.type = tarfile.DIRTYPE
 
 
-@pytest.mark.parametrize("make", [_symlink, _hardlink, _device, _directory])
+def _fifo(member: tarfile.TarInfo) -> None:
+    member.type = tarfile.FIFOTYPE
+
+
+@pytest.mark.parametrize("make", [_symlink, _hardlink, _device, _directory, _fifo])
 def test_a_member_that_is_no_regular_file_is_refused(make: Callable[[tarfile.TarInfo], None]) -> None:
     with pytest.raises(FetchError, match="not a regular file"):
         plugin_member(special(make))
+
+
+def test_a_link_that_claims_a_size_has_no_content_all_the_same() -> None:
+    def claim(member: tarfile.TarInfo) -> None:
+        _symlink(member)
+        member.size = 512
+
+    with pytest.raises(FetchError, match="not a regular file"):
+        plugin_member(special(claim))
+
+
+def test_a_contiguous_file_is_a_file() -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        member = tarfile.TarInfo("plugin.wasm")
+        member.type, member.size = tarfile.CONTTYPE, len(MODULE)
+        archive.addfile(member, io.BytesIO(MODULE))
+    assert plugin_member(compressed(made.getvalue())) == MODULE
 
 
 def test_a_sparse_member_is_refused_whatever_size_it_claims() -> None:
@@ -212,6 +241,27 @@ def test_a_served_file_is_unboxed_down_to_the_module(box: Callable[[bytes], byte
     assert unboxed(box(MODULE)) == MODULE
 
 
+def special_tar(kind: bytes) -> bytes:
+    """A ustar header without content."""
+    member = tarfile.TarInfo("first")
+    member.type = kind
+    return member.tobuf(format=tarfile.USTAR_FORMAT)
+
+
+def boxed(times: int) -> bytes:
+    """A module in so many boxes."""
+    content = MODULE
+    for _ in range(times):
+        content = compressed(content)
+    return content
+
+
+def test_boxes_are_opened_up_to_a_limit() -> None:
+    """gzip data can hold itself, and then there is no end to it."""
+    assert unboxed(boxed(MAX_BOXES)) == MODULE
+    assert unboxed(boxed(MAX_BOXES + 1)) == boxed(MAX_BOXES + 1)
+
+
 @pytest.mark.parametrize(
     "served",
     [
@@ -221,6 +271,15 @@ def test_a_served_file_is_unboxed_down_to_the_module(box: Callable[[bytes], byte
         tar_archive({"text": b"x", "plugin.wasm": MODULE}),
         compressed(MODULE)[:-30],
         tar_archive({"m": MODULE})[:700],
+        compressed(MODULE) + b"garbage",
+        compressed(MODULE)[:-8] + bytes(8),
+        special_tar(tarfile.XGLTYPE) + tar_archive({"m": MODULE}),
+        special_tar(tarfile.DIRTYPE) + tar_archive({"m": MODULE}),
+        special_tar(tarfile.SYMTYPE) + tar_archive({"m": MODULE}),
+    ],
+    ids=[
+        *("nothing", "text", "text in gzip", "text first", "cut gzip", "cut tar", "garbage behind gzip", "wrong sum"),
+        *("global settings first", "folder first", "link first"),
     ],
 )
 def test_what_holds_no_module_is_returned_as_it_came(served: bytes) -> None:

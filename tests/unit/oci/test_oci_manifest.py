@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -81,12 +82,32 @@ def test_an_artifact_of_another_shape_is_refused(raw: bytes, says: str) -> None:
         b'{"layers": [{"mediaType": "x", "digest": "sha256:../../etc", "size": 1}]}',
         b'{"layers": [{"mediaType": "x", "digest": "sha256:%s", "size": -1}]}' % (b"0" * 64),
         b'{"layers": [{"mediaType": "x", "digest": "sha256:%s"}]}' % (b"0" * 64),
+        b'{"layers": [{"mediaType": "x", "digest": "sha512:%s", "size": 1}]}' % (b"0" * 128),
+        b'{"layers": [{"mediaType": "x", "digest": "sha256:%s", "size": 1, "data": "!"}]}' % (b"0" * 64),
+        b'{"layers": [{"mediaType": "x", "digest": "sha256:%s", "size": 1, "data": 1}]}' % (b"0" * 64),
+        b'{"layers": [], "config": {"digest": "sha512:%s"}}' % (b"0" * 128),
+        b'{"layers": [], "config": {"digest": ""}}',
+        b'{"layers": [], "config": "x"}',
+        b'{"layers": [], "subject": {"digest": "sha512:%s"}}' % (b"0" * 128),
+        b"[" * 100_000,
+        b'{"layers": ' + b"[" * 100_000,
     ],
 )
 def test_a_broken_manifest_is_refused(raw: bytes) -> None:
     with pytest.raises(FetchError) as refused:
         read_manifest(raw)
     assert refused.value.reason == "invalid"
+
+
+def test_a_descriptor_may_bring_its_content() -> None:
+    raw = manifest({**layer(OCI_LAYER, 1), "data": base64.b64encode(b"content").decode()}, layer(OCI_LAYER, 2))
+    assert [found.data for found in read_manifest(raw).layers] == [b"content", None]
+
+
+@pytest.mark.parametrize("config", [None, {}, {"mediaType": "x"}])
+def test_a_configuration_may_be_missing(config: dict[str, str] | None) -> None:
+    raw = json.dumps({"schemaVersion": 2, "config": config, "layers": [layer(OCI_LAYER)]}).encode()
+    assert read_manifest(raw).archive_layer().media_type == OCI_LAYER
 
 
 def index(*platforms: dict[str, str] | None) -> bytes:
@@ -108,6 +129,20 @@ ARM64 = {"os": "linux", "architecture": "arm64"}
 )
 def test_an_index_gives_its_first_child_for_linux_amd64(raw: bytes, chosen: str) -> None:
     assert child_of_index(raw).digest.endswith(chosen)
+
+
+@pytest.mark.parametrize(
+    "platform", [{}, {"os": "linux"}, {"architecture": "amd64"}, {"os": "wasip1", "architecture": "wasm"}]
+)
+def test_a_platform_counts_as_it_is_written(platform: dict[str, str]) -> None:
+    with pytest.raises(FetchError, match="no child for linux/amd64"):
+        child_of_index(index(platform))
+
+
+def test_one_child_with_another_digest_than_sha256_spoils_the_index() -> None:
+    raw = index(AMD64, ARM64).replace(b"sha256:" + b"0" * 63 + b"1", b"sha512:" + b"0" * 128)
+    with pytest.raises(FetchError, match="without a sha256 digest"):
+        child_of_index(raw)
 
 
 def test_an_index_without_such_a_child_is_refused() -> None:

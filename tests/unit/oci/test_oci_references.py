@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import InvalidInput
-from sim.oci import Reference, parse_reference
+from sim.oci import Reference, parse_image_url, parse_reference
 
 SHA256 = "sha256:" + "a1" * 32
 SHA512 = "sha512:" + "b2" * 64
@@ -23,6 +23,8 @@ SHA512 = "sha512:" + "b2" * 64
         ("[::1]:5000/some/block:x", Reference("[::1]:5000", "some/block", "x")),
         ("localhost:5000/block", Reference("localhost:5000", "block", "latest")),
         ("hub.example.com/a.b/c_d/e__f/g--h:T_1.x-y", Reference("hub.example.com", "a.b/c_d/e__f/g--h", "T_1.x-y")),
+        ("my_registry.local:5000/block", Reference("my_registry.local:5000", "block", "latest")),
+        ("HUB.Example.com./block", Reference("HUB.Example.com.", "block", "latest")),
         # Docker Hub's short names
         ("busybox", Reference("index.docker.io", "library/busybox", "latest")),
         ("foo/bar:1", Reference("index.docker.io", "foo/bar", "1")),
@@ -101,3 +103,46 @@ def test_any_text_is_either_read_or_refused_and_reads_back(text: str) -> None:
     except InvalidInput:
         return
     assert parse_reference(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("oci://hub.example.com/team/block:1.0.0", Reference("hub.example.com", "team/block", "1.0.0")),
+        ("oci://hub.example.com:5000/block", Reference("hub.example.com:5000", "block", "latest")),
+        (f"oci://hub.example.com/block:1@{SHA256}", Reference("hub.example.com", "block", "1", SHA256)),
+        ("oci://[::1]:5000/block:1", Reference("[::1]:5000", "block", "1")),
+        ("oci://localhost:5000/block:1", Reference("localhost:5000", "block", "1")),
+        ("oci://localhost/block:1", Reference("index.docker.io", "localhost/block", "1")),
+        ("oci://block:1", Reference("index.docker.io", "library/block", "1")),
+        # Of a URL only host and path count.
+        ("oci://hub.example.com/block:1?x=2", Reference("hub.example.com", "block", "1")),
+        ("oci://hub.example.com/block:1#x", Reference("hub.example.com", "block", "1")),
+        ("oci://alice:s3cret@hub.example.com/block:1", Reference("hub.example.com", "block", "1")),
+        ("oci://hub.example.com/team%2Fblock%3A1", Reference("hub.example.com", "team/block", "1")),
+        ("oci://hub.example.com/block:", Reference("hub.example.com", "block", "latest")),
+    ],
+)
+def test_a_plugins_url_is_read_as_pilot_agent_reads_it(url: str, expected: Reference) -> None:
+    assert parse_image_url(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "oci://",
+        "oci://block:v1",
+        "oci://hub.example.com:port/block",
+        "oci://hub.example.com/block:%zz",
+        "oci://hub.example.com/block:1%",
+        f"oci://hub.example.com/block@{SHA512}",
+        f"oci://block@{SHA256}",
+        "oci://hub.example.com/Team/block:1",
+        "oci://hub.example.com/",
+        f"oci://hub.example.com/block@{SHA256}@{SHA256}",
+    ],
+)
+def test_what_pilot_agent_cannot_read_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_image_url(url)
+    assert refused.value.hint
