@@ -19,7 +19,12 @@ pub const LogLevel = enum(u32) { trace = 0, debug = 1, info = 2, warn = 3, err =
 /// What a header or body callback returns.
 pub const Action = enum(u32) { proceed = 0, pause = 1 };
 
-pub const BufferType = enum(u32) { vm_configuration = 6, plugin_configuration = 7 };
+pub const BufferType = enum(u32) {
+    http_request_body = 0,
+    http_response_body = 1,
+    vm_configuration = 6,
+    plugin_configuration = 7,
+};
 
 pub const MapType = enum(u32) { http_request_headers = 0, http_response_headers = 2 };
 
@@ -57,6 +62,16 @@ pub extern "env" fn proxy_replace_header_map_value(
     value: [*]const u8,
     value_size: usize,
 ) Status;
+
+pub extern "env" fn proxy_add_header_map_value(
+    map: MapType,
+    key: [*]const u8,
+    key_size: usize,
+    value: [*]const u8,
+    value_size: usize,
+) Status;
+
+pub extern "env" fn proxy_remove_header_map_value(map: MapType, key: [*]const u8, key_size: usize) Status;
 
 pub extern "env" fn proxy_get_property(
     path: [*]const u8,

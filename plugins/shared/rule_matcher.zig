@@ -5,6 +5,7 @@
 //! host function, so that the same code also runs natively.
 
 const std = @import("std");
+const scalar = @import("scalar.zig");
 
 const Allocator = std.mem.Allocator;
 const Value = std.json.Value;
@@ -99,12 +100,30 @@ const Conditions = struct {
     }
 };
 
+/// Whether a configuration has rules at all, whatever is in them.
+pub fn hasRules(configuration: Value) bool {
+    const rules = switch (configuration) {
+        .object => |object| object.get(rules_key) orelse return false,
+        else => return false,
+    };
+    return switch (rules) {
+        .null => false,
+        .array => |array| array.items.len > 0,
+        else => true,
+    };
+}
+
 /// `Config` has `parse(arena, value) error{InvalidConfiguration, OutOfMemory}!Config`, called with the whole
-/// configuration for the global one and with the whole rule for a rule's; nothing is inherited between them.
+/// configuration for the global one and with the whole rule for a rule's; nothing is inherited between them. Where it
+/// also has `parseRule(arena, value, global: ?*const Config)`, that one is called for a rule's.
 pub fn RuleMatcher(comptime Config: type) type {
     return struct {
         const Self = @This();
         const Rule = struct { conditions: Conditions, config: Config };
+
+        /// Which configuration applies to a request. It outlives the matcher: one that was parsed anew from the same
+        /// configuration has the same choices.
+        pub const Choice = union(enum) { nothing, global, rule: usize };
 
         global: ?Config = null,
         rules: []const Rule = &.{},
@@ -134,18 +153,29 @@ pub fn RuleMatcher(comptime Config: type) type {
             const parsed = try arena.alloc(Rule, rules.len);
             for (rules, parsed) |rule, *slot| {
                 slot.conditions = try Conditions.parse(arena, rule);
-                slot.config = try Config.parse(arena, rule);
+                slot.config = if (@hasDecl(Config, "parseRule"))
+                    try Config.parseRule(arena, rule, if (matcher.global) |*global| global else null)
+                else
+                    try Config.parse(arena, rule);
             }
             matcher.rules = parsed;
             return matcher;
         }
 
-        /// The first listed rule that matches, else the global configuration, else null.
-        pub fn match(self: *const Self, request: Request) ?*const Config {
-            for (self.rules) |*rule| {
-                if (rule.conditions.match(request)) return &rule.config;
+        /// The first listed rule that matches, else the global configuration, else nothing.
+        pub fn choose(self: *const Self, request: Request) Choice {
+            for (self.rules, 0..) |rule, index| {
+                if (rule.conditions.match(request)) return .{ .rule = index };
             }
-            return if (self.global) |*global| global else null;
+            return if (self.global == null) .nothing else .global;
+        }
+
+        pub fn chosen(self: *const Self, choice: Choice) ?*const Config {
+            return switch (choice) {
+                .nothing => null,
+                .global => if (self.global) |*global| global else null,
+                .rule => |index| if (index < self.rules.len) &self.rules[index].config else null,
+            };
         }
     };
 }
@@ -183,20 +213,14 @@ fn strings(arena: Allocator, rule: Value, key: []const u8, empty: EmptyStrings) 
     const items = try listed(arena, value);
     var texts: std.ArrayList([]const u8) = .empty;
     for (items) |item| {
-        const text = asText(item);
+        const text = try scalar.text(arena, item) orelse if (item == .null) "" else never_a_name;
         if (text.len > 0 or empty == .keep_empty) try texts.append(arena, text);
     }
     return texts.items;
 }
 
-/// A scalar as it is written in JSON, without quotes; a list or an object never equals a name.
-fn asText(value: Value) []const u8 {
-    return switch (value) {
-        .string, .number_string => |text| text,
-        .bool => |truth| if (truth) "true" else "false",
-        .null, .integer, .float, .array, .object => "",
-    };
-}
+/// Stands for a list or an object among names: a condition, but one that no name fulfils.
+const never_a_name = "\x00";
 
 fn contains(names: []const []const u8, name: []const u8) bool {
     for (names) |candidate| {

@@ -43,7 +43,7 @@ def convert(filename: str, output: str) -> int:
     from sim.manifests import WASM_PLUGIN
     from sim.trace import Trace
 
-    manifests = _manifests(filename)
+    manifests = manifests_in(filename)
     store, trace = Store(), Trace()
     controller = Controller(store, CoreOptions(), trace)
     names: dict[str, None] = {}
@@ -52,9 +52,9 @@ def convert(filename: str, output: str) -> int:
         seen = len(trace.events)
         store.apply(manifest)
         for event in trace.events[seen:]:
-            said, is_refusal = _said(manifest, event)
-            if said is not None:
-                click.echo(f"{manifest.location}: {manifest.kind} {manifest.key}: {said}", err=True)
+            told, is_refusal = said(manifest, event)
+            if told is not None:
+                click.echo(f"{manifest.location}: {manifest.kind} {manifest.key}: {told}", err=True)
             refused |= is_refusal
         if manifest.kind == WASM_PLUGIN:
             names[manifest.key] = None
@@ -71,7 +71,8 @@ def _converted(controller: Any, names: dict[str, None]) -> list[dict[str, Any]]:
     return [istio_object(name, held[name]) for name in names if name in held]
 
 
-def _manifests(filename: str) -> list[Manifest]:
+def manifests_in(filename: str) -> list[Manifest]:
+    """The objects of a file, of a folder's files or, for `-`, of stdin; at least one. Raises InvalidInput."""
     from sim.manifests import load_manifests, parse_manifests
 
     if filename == "-":
@@ -87,7 +88,7 @@ def _manifests(filename: str) -> list[Manifest]:
     return manifests
 
 
-def _said(manifest: Manifest, event: Event) -> tuple[str | None, bool]:
+def said(manifest: Manifest, event: Event) -> tuple[str | None, bool]:
     """What to tell of an event, and whether it is a refusal."""
     if event.plugin != manifest.key:
         return None, False

@@ -33,11 +33,18 @@ def test_every_plugin_with_sources_is_bundled() -> None:
     assert tuple(script.names()) == bundled_names()
 
 
+@pytest.fixture(scope="module")
+def global_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("zig-global-cache")
+
+
 @pytest.mark.parametrize("name", bundled_names())
-def test_a_bundled_module_is_what_its_sources_build_wherever_they_lie(name: str, tmp_path: Path) -> None:
+def test_a_bundled_module_is_what_its_sources_build_wherever_they_lie(
+    name: str, tmp_path: Path, global_cache: Path
+) -> None:
     elsewhere = tmp_path / "a folder" / "of-another-name"
     shutil.copytree(PLUGINS, elsewhere)
-    assert script.build(name, elsewhere) == bundled(name).module
+    assert script.build(name, elsewhere, global_cache) == bundled(name).module
 
 
 def test_check_fails_when_the_bundled_module_is_not_what_the_sources_build(
@@ -46,7 +53,7 @@ def test_check_fails_when_the_bundled_module_is_not_what_the_sources_build(
     module = bundled("request-block").module
     target = tmp_path / "request-block.wasm"
     monkeypatch.setattr(script, "BUNDLED", tmp_path)
-    monkeypatch.setattr(script, "build", lambda _: module)
+    monkeypatch.setattr(script, "build", lambda _, global_cache: module)
 
     assert script.main(["request-block", "--check"]) == script.EXIT_DIFFERENT
     assert not target.exists()
@@ -60,7 +67,9 @@ def test_check_fails_when_the_bundled_module_is_not_what_the_sources_build(
 
 def test_building_an_unknown_plugin_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert script.main(["nope"]) == script.EXIT_USAGE
-    assert "there is marker, request-block" in capsys.readouterr().err
+    assert (
+        "there is custom-response, easy-logger, key-auth, marker, request-block, transformer" in capsys.readouterr().err
+    )
 
 
 def test_sources_that_do_not_compile_are_reported_with_the_compilers_words(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from sim.errors import EnvironmentProblem, InvalidInput
 
-_VERSION_HEADERS = {"marker": "x-marker-version", "request-block": "x-request-block-version"}
+_NAMES = ("custom-response", "easy-logger", "key-auth", "marker", "request-block", "transformer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class BundledPlugin:
 
 def bundled_names() -> tuple[str, ...]:
     """The names that `bundled` knows, sorted."""
-    return tuple(sorted(_VERSION_HEADERS))
+    return _NAMES
 
 
 def bundled(plugin: str) -> BundledPlugin:
@@ -31,8 +31,7 @@ def bundled(plugin: str) -> BundledPlugin:
 
     Raises InvalidInput for an unknown name, EnvironmentProblem where the installation lacks the module's file.
     """
-    header = _VERSION_HEADERS.get(plugin)
-    if header is None:
+    if plugin not in _NAMES:
         raise InvalidInput(f"there is no bundled plugin {plugin!r}", hint=_suggestion(plugin))
     try:
         module = files(__name__).joinpath(f"{plugin}.wasm").read_bytes()
@@ -41,7 +40,7 @@ def bundled(plugin: str) -> BundledPlugin:
             f"the module of the bundled plugin {plugin} is not installed",
             hint="reinstall ecdsim, or build it: python plugins/build.py",
         ) from error
-    return BundledPlugin(plugin, module, header)
+    return BundledPlugin(plugin, module, version_header=f"x-{plugin}-version")
 
 
 def _suggestion(plugin: str) -> str:

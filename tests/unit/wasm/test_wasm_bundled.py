@@ -20,8 +20,8 @@ def test_every_bundled_plugin_is_a_small_proxy_wasm_module_without_wasi(name: st
     assert parsed.custom_sections == ()
 
 
-def test_request_block_is_bundled() -> None:
-    assert "request-block" in bundled_names()
+def test_the_courses_chain_is_bundled() -> None:
+    assert {"custom-response", "transformer", "key-auth", "easy-logger", "request-block"} <= set(bundled_names())
 
 
 @pytest.mark.parametrize("misspelt", ["request_block", "requestblock", "Request-Block", "request-blok"])
@@ -31,6 +31,6 @@ def test_a_misspelt_plugin_gets_a_suggestion(misspelt: str) -> None:
 
 
 def test_an_unknown_plugin_gets_the_names_there_are() -> None:
-    with pytest.raises(InvalidInput, match="bundled are marker, request-block") as caught:
+    with pytest.raises(InvalidInput, match="bundled are custom-response, easy-logger, key-auth, marker") as caught:
         bundled("../../etc/passwd")
     assert "did you mean" not in str(caught.value)
