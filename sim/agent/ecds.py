@@ -7,7 +7,7 @@ converted on its own, so a slow pull that a newer response has overtaken is stil
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,19 +40,29 @@ class AgentState:
 
     converter: Converter
     trace: Trace
+    tasks: asyncio.TaskGroup
     nack_code: int = 0
     fixed: frozenset[str] = frozenset()
     retry_pauses_s: Callable[[], Iterator[float]] = retry_pauses_s
     in_use: ModulesInUse = field(default_factory=ModulesInUse)
     #: Types of which Envoy took or refused a response at least once.
     answered: set[str] = field(default_factory=set)
+    #: Responses that are being converted. As in the real agent a pull outlives the stream that it was for, and what
+    #: it brings is in the cache when Envoy is back.
+    conversions: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def convert(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Carry out a conversion in the agent's task group."""
+        task = self.tasks.create_task(work, name=name)
+        self.conversions.add(task)
+        task.add_done_callback(self.conversions.discard)
 
 
 class EcdsInterceptor:
     """What one stream does with ECDS responses.
 
-    `deliver` takes a response for Envoy, `refuse` one that Discovery is told is refused, and why; `node_id` says who
-    Envoy is.
+    `deliver` takes a response for Envoy, and may wait for it; `refuse` one that Discovery is told is refused, and why;
+    `node_id` says who Envoy is, `ended` whether the stream is no more.
     """
 
     def __init__(
@@ -60,14 +70,16 @@ class EcdsInterceptor:
         state: AgentState,
         stream_id: int,
         node_id: Callable[[], str],
-        deliver: Callable[[Response], None],
+        deliver: Callable[[Response], Awaitable[None]],
         refuse: Callable[[Response, str], Awaitable[None]],
+        ended: Callable[[], bool],
     ) -> None:
         self._state = state
         self._stream_id = stream_id
         self._node_id = node_id
         self._to_envoy = deliver
         self._refuse = refuse
+        self._ended = ended
         self._order = DeliveryOrder()
 
     def receive(self, response: Response) -> Intercepted:
@@ -88,13 +100,15 @@ class EcdsInterceptor:
         """Convert and deliver it, or refuse it. With `failed-always` fixed this lasts until every pull succeeded."""
         resources = resources_of(item.response)
         converted = await self._convert(item, resources)
+        if self._ended():
+            return
         whole = any(result.refused for result in converted)
         if whole:
             error = "; ".join(result.error or "" for result in converted if result.refused)
             self._state.trace.emit("agent.nack", **item.common, stream=self._stream_id, error=error)
             await self._refuse(item.response, error)
         else:
-            self._deliver(item, dict(enumerate(converted)), first=True)
+            await self._deliver(item, dict(enumerate(converted)), first=True)
         if FAILED_ALWAYS in self._state.fixed:
             await self._try_again(item, resources, converted, whole=whole)
 
@@ -105,7 +119,7 @@ class EcdsInterceptor:
             resources, node_id=item.common["node_id"], nonce=item.response.nonce, again=again
         )
 
-    def _deliver(self, item: Intercepted, made: dict[int, Converted], *, first: bool) -> None:
+    async def _deliver(self, item: Intercepted, made: dict[int, Converted], *, first: bool) -> None:
         """Send the resources at these places of the response, in its name; what it removes goes with the first."""
         state = self._state
         if STALE_OVERTAKES_NEW in state.fixed:
@@ -132,7 +146,7 @@ class EcdsInterceptor:
             stream=self._stream_id,
             payloads={"delivered": Payload(lambda: rendered(response))},
         )
-        self._to_envoy(response)
+        await self._to_envoy(response)
 
     async def _try_again(
         self, item: Intercepted, resources: Sequence[ProtoAny], converted: Sequence[Converted], *, whole: bool
@@ -149,7 +163,7 @@ class EcdsInterceptor:
         while waiting:
             await asyncio.sleep(next(pauses_s))
             waiting = self._still_wanted(item, waiting)
-            if not waiting:
+            if not waiting or self._ended():
                 return
             attempt += 1
             names = [item.names[index] for index in waiting]
@@ -164,7 +178,7 @@ class EcdsInterceptor:
                 continue
             made = fresh if whole else {index: result for index, result in fresh.items() if not result.pull_failed}
             if made:
-                self._deliver(item, made, first=whole)
+                await self._deliver(item, made, first=whole)
             whole = False
             waiting = [index for index, result in fresh.items() if result.pull_failed]
 

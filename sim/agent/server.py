@@ -64,7 +64,7 @@ class AgentOptions:
 class Agent:
     """The running part."""
 
-    def __init__(self, options: AgentOptions, cache: ModuleCache, trace: Trace) -> None:
+    def __init__(self, options: AgentOptions, cache: ModuleCache, trace: Trace, tasks: asyncio.TaskGroup) -> None:
         self._options = options
         self._trace = trace
         self._ids = itertools.count(1)
@@ -72,7 +72,7 @@ class Agent:
         self.cache = cache
         self.converter = Converter(cache, options.profile, trace)
         self._state = AgentState(
-            self.converter, trace, options.profile.agent_nack_code, options.fixed, options.retry_pauses_s
+            self.converter, trace, tasks, options.profile.agent_nack_code, options.fixed, options.retry_pauses_s
         )
         self.address = options.listen
 
@@ -109,10 +109,11 @@ class Agent:
             self._trace.emit("agent.stream_closed", node_id=stream.node_id or None, stream=stream.id)
 
     async def drain(self) -> None:
-        """Cancel and await the streams that are still open."""
-        for task in tuple(self._handlers):
+        """Cancel and await the streams that are still open, and the pulls that go on."""
+        going = [*self._handlers, *self._state.conversions]
+        for task in going:
             task.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
+        await asyncio.gather(*going, return_exceptions=True)
 
     async def purge_for_ever(self) -> None:
         while True:
@@ -142,10 +143,11 @@ async def agent(
             clock or SystemClock(),
             notes_before_pull=FAILED_ALWAYS not in options.fixed,
         )
-        part = Agent(options, cache, trace)
-        async with asyncio.TaskGroup() as tasks, serving(part.handlers(), options.listen, part.drain) as part.address:
-            purging = tasks.create_task(part.purge_for_ever(), name="agent-purge")
-            try:
-                yield part
-            finally:
-                purging.cancel()
+        async with asyncio.TaskGroup() as tasks:
+            part = Agent(options, cache, trace, tasks)
+            async with serving(part.handlers(), options.listen, part.drain) as part.address:
+                purging = tasks.create_task(part.purge_for_ever(), name="agent-purge")
+                try:
+                    yield part
+                finally:
+                    purging.cancel()

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from sim.agent.ecds import AgentState, EcdsInterceptor
 from sim.agent.responses import Response, rendered, version_of
@@ -45,18 +46,21 @@ class ProxiedStream:
         # The same machines that a server uses, here only to tell an ACK from a subscription.
         self._sotw = SotwSubscriptions()
         self._delta = DeltaSubscriptions()
-        # Written by one task, so that reading goes on while Envoy's end is slow. Not bounded: like the real agent's
-        # queue of requests it holds no more than Discovery sends without an acknowledgement.
-        # None is the last.
-        self._to_send: asyncio.Queue[bytes | None] = asyncio.Queue()
+        # Written by one task. As in the real agent one response waits for Envoy while another is on its way; then
+        # nothing more is read, and Discovery, which keeps only the newest, holds back. None is the last.
+        self._to_send: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
+        self._ended = False
         self._upstream: Call = None
         self._upstream_sending = asyncio.Lock()
         self._ecds_last_version = ""
-        self._ecds = EcdsInterceptor(state, stream_id, lambda: self.node_id, self._deliver, self._nack)
+        self._ecds = EcdsInterceptor(
+            state, stream_id, lambda: self.node_id, self._deliver, self._nack, lambda: self._ended
+        )
 
     async def run(self, downstream: Context, discovery: str) -> None:
         """Carry messages both ways until either side ends; Envoy is told how the upstream ended."""
         failure: grpc.aio.AioRpcError | None = None
+        garbled: str | None = None
         async with channel(discovery) as connection:
             self._upstream = open_stream(connection, self.variant, wait_for_ready=False)
             sending = asyncio.create_task(self._send(downstream), name=f"agent-down-{self.id}")
@@ -64,16 +68,22 @@ class ProxiedStream:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._to_discovery(downstream), name=f"agent-up-{self.id}")
                     tasks.create_task(_ended(sending), name=f"agent-down-watch-{self.id}")
-                    await self._to_envoy(tasks)
+                    await self._to_envoy()
             except* grpc.aio.AioRpcError as errors:
                 failure = next(e for e in errors.exceptions if isinstance(e, grpc.aio.AioRpcError))
             except* _StreamEnded:
                 pass
+            except* DecodeError as errors:
+                garbled = str(errors.exceptions[0])
             finally:
+                self._ended = True
                 self._upstream.cancel()
                 # Not cancelled: gRPC can't tell Envoy how a stream ends while a message to it is under way.
-                self._to_send.put_nowait(None)
-                await asyncio.wait([sending])
+                await self._finish(sending)
+        if garbled is not None:
+            error = f"not a discovery message: {garbled}"
+            self._trace.emit("agent.stream_broken", node_id=self.node_id or None, error=error, stream=self.id)
+            await downstream.abort(grpc.StatusCode.INTERNAL, error)
         if failure is not None:
             self._trace.emit(
                 "agent.upstream_failed",
@@ -83,6 +93,14 @@ class ProxiedStream:
             )
             await downstream.abort(failure.code(), failure.details() or "")
 
+    async def _finish(self, sending: asyncio.Task[None]) -> None:
+        """Wait until what is left has gone to Envoy, or Envoy has."""
+        last = asyncio.create_task(self._to_send.put(None), name=f"agent-last-{self.id}")
+        try:
+            await asyncio.wait([sending])
+        finally:
+            last.cancel()
+
     # -- Envoy → Discovery ----------------------------------------------------------------------------------
 
     async def _to_discovery(self, downstream: Context) -> None:
@@ -90,8 +108,9 @@ class ProxiedStream:
             message = await downstream.read()
             if message is grpc.aio.EOF:
                 raise _StreamEnded
+            request = self._request_of(message)
             await self._write_upstream(message)
-            self._observe_request(message)
+            self._observe_request(request)
 
     async def _write_upstream(self, message: bytes) -> None:
         try:
@@ -101,13 +120,15 @@ class ProxiedStream:
             # Discovery has ended the stream; whoever reads it is about to say how.
             return
 
-    def _observe_request(self, message: bytes) -> None:
-        request: DiscoveryRequest | DeltaDiscoveryRequest
+    def _request_of(self, message: bytes) -> DiscoveryRequest | DeltaDiscoveryRequest:
         if self.variant is Variant.SOTW:
-            request = DiscoveryRequest.FromString(message)
+            return DiscoveryRequest.FromString(message)
+        return DeltaDiscoveryRequest.FromString(message)
+
+    def _observe_request(self, request: DiscoveryRequest | DeltaDiscoveryRequest) -> None:
+        if isinstance(request, DiscoveryRequest):
             reaction = self._sotw.receive(request)
         else:
-            request = DeltaDiscoveryRequest.FromString(message)
             reaction = self._delta.receive(request)
         if request.node.id:
             self.node_id = request.node.id
@@ -133,7 +154,7 @@ class ProxiedStream:
 
     # -- Discovery → Envoy ----------------------------------------------------------------------------------
 
-    async def _to_envoy(self, tasks: asyncio.TaskGroup) -> None:
+    async def _to_envoy(self) -> None:
         parse = (DiscoveryResponse if self.variant is Variant.SOTW else DeltaDiscoveryResponse).FromString
         while True:
             message = await self._upstream.read()
@@ -147,7 +168,7 @@ class ProxiedStream:
             response: Response = parse(message)
             if response.type_url == ECDS:
                 item = self._ecds.receive(response)
-                tasks.create_task(self._ecds.handle(item), name=f"agent-ecds-{self.id}")
+                self._state.convert(self._ecds.handle(item), name=f"agent-ecds-{self.id}")
                 continue
             self._note_sent(response)
             self._trace.emit(
@@ -159,11 +180,12 @@ class ProxiedStream:
                 stream=self.id,
                 payloads={"forwarded": _payload(response)},
             )
-            self._to_send.put_nowait(message)
+            await self._to_send.put(message)
 
-    def _deliver(self, response: Response) -> None:
+    async def _deliver(self, response: Response) -> None:
         self._note_sent(response)
-        self._to_send.put_nowait(response.SerializeToString())
+        if not self._ended:
+            await self._to_send.put(response.SerializeToString())
 
     def _note_sent(self, response: Response) -> None:
         machine = self._sotw if self.variant is Variant.SOTW else self._delta

@@ -60,10 +60,13 @@ class ManifestFolder:
                 lost = True
                 continue
             lost = False
-            if now != before:
-                before = now
-            elif now != self._read:
-                self._follow(now, report)
+            # A file that is being written is taken when two looks in a row see the same; others do not wait for it.
+            calm = {file: state for file, state in now.items() if before.get(file) == state}
+            calm |= {file: self._read[file] for file in now.keys() - calm.keys() if file in self._read}
+            calm |= {file: self._read[file] for file in before.keys() - now.keys() if file in self._read}
+            before = now
+            if calm != self._read:
+                self._follow(calm, report)
 
     def _follow(self, now: _Seen, report: Callable[[InvalidInput], None]) -> None:
         for file in now:

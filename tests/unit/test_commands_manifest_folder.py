@@ -147,3 +147,22 @@ def test_nothing_is_applied_when_a_file_does_not_parse_at_the_start(tmp_path: Pa
     with pytest.raises(InvalidInput, match=r"b\.yaml:1|b\.yaml:2"):
         world.folder.load()
     assert world.state == {}
+
+
+async def test_a_file_that_never_rests_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    (tmp_path / "busy.yaml").write_text(plugin("busy", "0"), encoding="utf-8")
+    async with watched(tmp_path) as seen:
+
+        async def keep_saving() -> None:
+            number = 0
+            while True:
+                number += 1
+                (tmp_path / "busy.yaml").write_text(plugin("busy", str(number)), encoding="utf-8")
+                await asyncio.sleep(0.01)
+
+        busy = asyncio.create_task(keep_saving())
+        (tmp_path / "block.yaml").write_text(plugin(), encoding="utf-8")
+        while (await seen.changes.get())[1] != "block":
+            pass
+        assert not busy.done()
+        busy.cancel()

@@ -150,14 +150,76 @@ async def test_discoverys_stream_ends_when_envoy_has_no_more_to_say(rig: Rig, va
 
 
 @both_variants
-async def test_a_pull_ends_with_its_stream(rig: Rig, variant: Variant) -> None:
+async def test_a_pull_goes_on_without_its_stream_and_is_there_for_the_next(rig: Rig, variant: Variant) -> None:
     envoy, upstream = await rig.connect(variant)
-    rig.shelf.gate("manifest", URL)
+    gate = rig.shelf.gate("module", URL)
     await upstream.send(response(variant, ECDS, {NAME: wasm()}))
-    await rig.shelf.requested()
+    await rig.shelf.requested(2)
     envoy.cancel()
     await upstream.closed.wait()
     await rig.trace.wait_for(lambda e: e.event == "agent.stream_closed")
+    gate.set()
+    await rig.trace.wait_for(lambda e: e.event == "agent.unpack" and e.span == "completed")
+    again, upstream = await rig.connect(variant)
+    await upstream.send(response(variant, ECDS, {NAME: wasm()}))
+    assert (await again.told()).file(NAME) in rig.files()
+    assert rig.shelf.log.count(f"module {URL}") == 1
+
+
+@both_variants
+async def test_an_agent_that_is_left_ends_a_pull_whose_stream_is_gone(tmp_path: Path, variant: Variant) -> None:
+    async with agent_rig(tmp_path) as rig:
+        rig.shelf.modules[URL] = module(1)
+        rig.shelf.gate("manifest", URL)
+        envoy, upstream = await rig.connect(variant)
+        await upstream.send(response(variant, ECDS, {NAME: wasm()}))
+        await rig.shelf.requested()
+        envoy.cancel()
+        await upstream.closed.wait()
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("agent-")]
+
+
+@both_variants
+async def test_what_is_no_message_ends_the_stream_with_a_reason(rig: Rig, variant: Variant) -> None:
+    envoy, upstream = await rig.connect(variant)
+    await envoy.send(b"\xff\xff\xff")
+    code, details = await envoy.status()
+    assert code is grpc.StatusCode.INTERNAL and details.startswith("not a discovery message: ")
+    await upstream.closed.wait()
+    envoy, upstream = await rig.connect(variant)
+    await upstream.send(b"\xff\xff\xff")
+    assert (await envoy.status())[0] is grpc.StatusCode.INTERNAL
+    broken = [e for e in rig.trace.events if e.event == "agent.stream_broken"]
+    assert len(broken) == 2 and all("not a discovery message" in e.data["error"] for e in broken)
+
+
+@both_variants
+async def test_an_envoy_that_does_not_read_holds_discovery_back(rig: Rig, variant: Variant) -> None:
+    envoy, upstream = await rig.connect(variant)
+    body = response(variant, LDS, {"x": any_pb2.Any(type_url=LDS, value=bytes(1_000_000))})
+    count = 60
+    forwarded = 0
+
+    async def send_all() -> None:
+        for _ in range(count):
+            await upstream.send(body)
+
+    sending = asyncio.create_task(send_all())
+    # Until Envoy's socket, the agent's two places and Discovery's socket are full, something is forwarded.
+    while not sending.done():
+        before = forwarded
+        try:
+            async with asyncio.timeout(1):
+                await rig.trace.wait_for(lambda e: e.event == "agent.forward", since=len(rig.trace.events))
+        except TimeoutError:
+            pass
+        forwarded = sum(e.event == "agent.forward" for e in rig.trace.events)
+        if forwarded == before:
+            break
+    assert not sending.done() and forwarded < count
+    for _ in range(count):
+        assert await envoy.receive() == body
+    await sending
 
 
 @both_variants
