@@ -14,6 +14,7 @@ from sim.errors import InvalidInput, Location
 
 Phase = Literal["AUTHN", "AUTHZ", "STATS", "UNSPECIFIED_PHASE"]
 Replacement = Literal["allow_all", "deny_all", "nack"]
+AbiShim = Literal["auto", "off"]
 
 DEFAULT_PROFILE = "higress"
 
@@ -61,9 +62,25 @@ class Profile(_Strict):
     http_filters: list[PlainFilter | PluginSlot]
     config_discovery: ConfigDiscovery
     network_plugins: bool = Field(description="Whether `type: NETWORK` is known; if not, it is an HTTP filter")
+    plugin_validation: bool = Field(
+        description="Whether Discovery checks a WasmPlugin as it comes; what it refuses leaves the old one in force"
+    )
+    target_refs: bool = Field(description="Whether a plugin's targetRef and targetRefs count")
+    root_namespace_plugins: Literal["first", "last"] = Field(
+        description="Where they stand among those of the proxy's own namespace that have the same priority"
+    )
+    extensions_served: Literal["selected", "named"] = Field(
+        description="Whether ECDS holds those that select the proxy, or all of its and the root namespace, by name"
+    )
     failure_field: Literal["fail_open", "failure_policy"]
     on_fetch_failure: FetchFailure
     agent_nack_code: int = Field(description="The gRPC code in the agent's own NACK, 0 for none")
+    wamr_modules: bool = Field(
+        description="Whether the agent looks for code compiled for WAMR in a module, and switches the runtime"
+    )
+    abi_shim: AbiShim = Field(
+        description="Whether the agent renames the ABI of Higress' Go SDK, which stock Envoy does not know (auto)"
+    )
     xds_variant: Literal["sotw", "delta"]
     mcp_types: list[str] = Field(description="The type URLs that Discovery asks its MCP server for, in order")
     bugs: dict[str, str] = Field(

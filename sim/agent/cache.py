@@ -43,7 +43,7 @@ class Prepared(Protocol):
 
     @property
     def checksum(self) -> str:
-        """Hexadecimal SHA-256: of the manifest for OCI, of the served bytes for HTTP."""
+        """Hexadecimal SHA-256: of the manifest for OCI, of the module for HTTP."""
         ...
 
     async def fetch(self, downloaded: Callable[[int], None]) -> bytes:
@@ -123,6 +123,7 @@ class ModuleCache:
 
     `notes_before_pull` is a bug of the real agent: where a URL is known, a resource's new version is noted before the
     pull. If that fails, the same version looks like one that was pulled, and gets the old module without a pull.
+    `rewrite` is applied to each module as it is written; checksums and sizes are those of the module as it came.
     """
 
     def __init__(
@@ -133,17 +134,24 @@ class ModuleCache:
         metrics: AgentMetrics | None = None,
         *,
         notes_before_pull: bool = True,
+        rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._directory = directory
         self._fetcher = fetcher
         self._clock = clock or SystemClock()
         self._notes_before_pull = notes_before_pull
+        self._rewrite = rewrite
+        self._rewritten: set[Path] = set()
         self._modules: dict[tuple[str, str], _Module] = {}
         self._latest: dict[str, _Latest] = {}
         self.metrics = metrics or AgentMetrics()
 
     def __len__(self) -> int:
         return len(self._modules)
+
+    def is_rewritten(self, path: Path) -> bool:
+        """Whether the file is not the module as it came, because `rewrite` changed it."""
+        return path in self._rewritten
 
     async def get(self, request: ModuleRequest, progress: Progress) -> tuple[Path, bool]:
         """The module's file, and whether it was here already.
@@ -228,17 +236,24 @@ class ModuleCache:
         if (name, checksum) not in self._modules:
             try:
                 if len(module) >= _THREAD_FROM_BYTES:
-                    await asyncio.to_thread(_write, path, module)
+                    rewritten = await asyncio.to_thread(self._write, path, module)
                 else:
-                    _write(path, module)
+                    rewritten = self._write(path, module)
             except OSError as error:
                 raise ModuleError(f"can't write {path}: {error.strerror or error}") from error
+            if rewritten:
+                self._rewritten.add(path)
         held = self._modules.setdefault((name, checksum), _Module(path, 0))
         held.last_used_ns = self._clock.monotonic_ns()
         if noted:
             held.urls.add(request.url)
         self.metrics.cache_entries = len(self._modules)
         return held.path
+
+    def _write(self, path: Path, module: bytes) -> bool:
+        stored = module if self._rewrite is None else self._rewrite(module)
+        _write(path, stored)
+        return stored is not module
 
     def purge(self, expiry_s: float, keep: Collection[Path] = ()) -> list[Path]:
         """Forget and delete every module that was not asked for during `expiry_s`; the files that went.
@@ -257,6 +272,7 @@ class ModuleCache:
             for url in module.urls:
                 self._latest.pop(url, None)
             del self._modules[key]
+            self._rewritten.discard(module.path)
             gone.append(module.path)
         self.metrics.cache_entries = len(self._modules)
         return gone

@@ -13,7 +13,9 @@ from typing import Any, cast
 
 from google.protobuf.message import DecodeError
 
+from sim.agent import shim, wamr
 from sim.agent.cache import ModuleCache, ModuleError, ModuleRequest, PullPolicy
+from sim.agent.extensions import remote_wasm
 from sim.agent.metrics import ConversionResult
 from sim.model import ECDS, HTTP_RBAC, HTTP_WASM, NETWORK_RBAC, NETWORK_WASM
 from sim.profiles import Profile, Replacement
@@ -91,10 +93,11 @@ class Converter:
 
     def __init__(self, cache: ModuleCache, profile: Profile, trace: Trace) -> None:
         self._cache = cache
-        self._on_failure = profile.on_fetch_failure
+        self._profile = profile
         self._wasm = {HTTP_WASM, NETWORK_WASM} if profile.network_plugins else {HTTP_WASM}
         self._trace = trace
         self._metrics = cache.metrics
+        self._for_wamr: dict[Path, bool] = {}
 
     async def convert(
         self, resources: Sequence[ProtoAny], *, node_id: str, nonce: str, again: bool = False
@@ -112,7 +115,7 @@ class Converter:
 
     async def _convert(self, resource: ProtoAny, node_id: str, nonce: str, again: bool) -> Converted:
         try:
-            read = self._read(resource)
+            read = remote_wasm(resource, self._wasm)
         except (DecodeError, ValueError) as error:
             self._metrics.conversions["unmarshal_failure"] += 1
             return Converted(None, error=str(error))
@@ -135,6 +138,13 @@ class Converter:
             self._metrics.conversions[error.conversion if isinstance(error, _NoPullError) else "fetch_failure"] += 1
             return self._replace(extension, config, error, fields, again)
         _strip(vm)
+        if self._profile.wamr_modules and self._is_for_wamr(path):
+            vm.runtime, vm.allow_precompiled = wamr.RUNTIME, True
+        if self._cache.is_rewritten(path):
+            self._trace.emit("agent.shim", **fields, **shim.TOLD)
+            # Stock Envoy would otherwise take a plugin that waits for the body for one that waits for ever.
+            if not config.HasField("allow_on_headers_stop_iteration"):
+                config.allow_on_headers_stop_iteration.value = True
         vm.code.local.filename = str(path)
         before = resource.value
         with self._trace.span("agent.rewrite", **fields) as span:
@@ -149,27 +159,6 @@ class Converter:
         self._metrics.conversions["success"] += 1
         return Converted(rewritten, path)
 
-    def _read(self, resource: ProtoAny) -> tuple[envoy.TypedExtensionConfig, envoy.Wasm] | None:
-        """The Wasm extension whose code is remote; None for what passes untouched.
-
-        Raises DecodeError or ValueError for what the real agent refuses to read.
-        """
-        if resource.type_url != ECDS:
-            raise ValueError(f"an ECDS response holds {resource.type_url or 'a resource without a type'}")
-        extension = envoy.TypedExtensionConfig.FromString(resource.value)
-        if not extension.HasField("typed_config"):
-            raise ValueError(f"the extension configuration {extension.name} is empty")
-        if extension.typed_config.type_url not in self._wasm:
-            return None
-        wasm = envoy.Wasm.FromString(extension.typed_config.value)
-        match wasm.config.vm_config.code.WhichOneof("specifier"):
-            case "remote":
-                return extension, wasm
-            case "local":
-                return None
-            case _:
-                raise ValueError(f"the Wasm extension {extension.name} has no code, neither remote nor local")
-
     async def _fetch(self, request: ModuleRequest, stages: _Stages) -> Path:
         try:
             path, known = await self._cache.get(request, stages)
@@ -180,6 +169,11 @@ class Converter:
             stages.found()
         return path
 
+    def _is_for_wamr(self, path: Path) -> bool:
+        if path not in self._for_wamr:
+            self._for_wamr[path] = wamr.is_compiled_for_wamr(path)
+        return self._for_wamr[path]
+
     def _replace(
         self,
         extension: envoy.TypedExtensionConfig,
@@ -188,7 +182,8 @@ class Converter:
         fields: dict[str, Any],
         again: bool,
     ) -> Converted:
-        choice: Replacement = self._on_failure.fail_open if _fails_open(config) else self._on_failure.fail_close
+        on_failure = self._profile.on_fetch_failure
+        choice: Replacement = on_failure.fail_open if self._fails_open(config) else on_failure.fail_close
         if not again:
             self._trace.emit("agent.replace", **fields, replacement=choice, error=error.message)
         pull_failed = not isinstance(error, _NoPullError)
@@ -203,6 +198,12 @@ class Converter:
             replacement = pack_own(NETWORK_RBAC, envoy.NetworkRBAC(rules=rules, stat_prefix=prefix))
         made = pack_own(ECDS, envoy.TypedExtensionConfig(name=extension.name, typed_config=replacement))
         return Converted(made, error=error.message, pull_failed=pull_failed)
+
+    def _fails_open(self, config: envoy.PluginConfig) -> bool:
+        # An agent looks at the newer field only if its Discovery writes it.
+        if self._profile.failure_field == "failure_policy" and config.failure_policy != envoy.UNSPECIFIED:
+            return bool(config.failure_policy == envoy.FAIL_OPEN)
+        return config.fail_open
 
 
 def plugin_key(name: str) -> str:
@@ -233,12 +234,6 @@ def _request(name: str, vm: envoy.VmConfig) -> ModuleRequest:
         pull_secret=secret.encode() if secret else None,
         pull_policy=cast("PullPolicy", policy if policy in ("IfNotPresent", "Always") else "UNSPECIFIED_POLICY"),
     )
-
-
-def _fails_open(config: envoy.PluginConfig) -> bool:
-    if config.failure_policy != envoy.UNSPECIFIED:
-        return bool(config.failure_policy == envoy.FAIL_OPEN)
-    return config.fail_open
 
 
 def _strip(vm: envoy.VmConfig) -> None:

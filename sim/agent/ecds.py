@@ -15,11 +15,12 @@ from google.protobuf.message import DecodeError
 
 from sim.agent.convert import Converted, Converter
 from sim.agent.deliveries import DeliveryOrder, ModulesInUse
+from sim.agent.metrics import AgentMetrics
 from sim.agent.responses import Response, picked, rendered, resources_of, version_of
 from sim.model import ECDS
 from sim.proto_gen.envoy_extension_pb2 import TypedExtensionConfig
 from sim.trace import Payload, Trace
-from sim.xds import DeltaDiscoveryResponse, ProtoAny
+from sim.xds import DeltaDiscoveryResponse, ProtoAny, Tap
 
 STALE_OVERTAKES_NEW = "stale-overtakes-new"
 PURGE_IN_USE = "purge-in-use"
@@ -44,12 +45,15 @@ class AgentState:
     nack_code: int = 0
     fixed: frozenset[str] = frozenset()
     retry_pauses_s: Callable[[], Iterator[float]] = retry_pauses_s
+    metrics: AgentMetrics = field(default_factory=AgentMetrics)
     in_use: ModulesInUse = field(default_factory=ModulesInUse)
     #: Types of which Envoy took or refused a response at least once.
     answered: set[str] = field(default_factory=set)
     #: Responses that are being converted. As in the real agent a pull outlives the stream that it was for, and what
     #: it brings is in the cache when Envoy is back.
     conversions: set[asyncio.Task[None]] = field(default_factory=set)
+    #: Whoever records what Envoy and the agent say to each other.
+    tap: Tap | None = None
 
     def convert(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Carry out a conversion in the agent's task group."""

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from sim.agent.cache import OCI_SCHEME, ModuleError
-from sim.agent.metrics import FetchResult
-from sim.oci import FetchError, HttpFetcher, OciFetcher, growing_pauses_s
+from sim.oci import FetchError, HttpFetcher, NotWasmError, OciFetcher, growing_pauses_s
 from sim.oci.http_fetch import TRIES, HttpModule
 from sim.oci.pull import PAUSES_S
 from sim.oci.pull import Prepared as PreparedImage
@@ -44,15 +43,18 @@ class _Image:
         self.checksum = prepared.digest
 
     async def fetch(self, downloaded: Callable[[int], None]) -> bytes:
-        return await self._prepared.fetch(downloaded)
+        try:
+            return await self._prepared.fetch(downloaded)
+        except NotWasmError as error:
+            raise ModuleError(error.message, "fetch_failure") from error
 
 
 class _File:
-    """A file that was downloaded already: its checksum is that of its bytes."""
+    """A file that was downloaded already: its checksum is that of the module in it, not of an archive around it."""
 
     def __init__(self, found: HttpModule) -> None:
         self._found = found
-        self.checksum = found.served_sha256
+        self.checksum = found.module_sha256
 
     async def fetch(self, downloaded: Callable[[int], None]) -> bytes:
         downloaded(len(self._found.module))
@@ -73,9 +75,10 @@ class ModuleFetcher:
         if url.startswith(("http://", "https://")):
             try:
                 return _File(await self._files.fetch(url))
+            except NotWasmError as error:
+                raise ModuleError(error.message, "fetch_failure") from error
             except FetchError as error:
-                result: FetchResult = "fetch_failure" if error.reason == "invalid" else "download_failure"
-                raise ModuleError(error.message, result) from error
+                raise ModuleError(error.message, "download_failure") from error
         raise ModuleError(f"{url!r} can't be fetched: its scheme is none of oci, http and https")
 
 

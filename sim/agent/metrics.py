@@ -1,4 +1,6 @@
-"""What the agent counts, under pilot-agent's names (pkg/wasm/monitoring.go), in Prometheus' text format.
+"""What the agent counts, under pilot-agent's names, in Prometheus' text format.
+
+The names are those of pkg/wasm/monitoring.go and, as far as a local chain brings them up, of pkg/istio-agent/metrics.
 
 A metric without a sample is not shown, as OpenTelemetry's exporter has it; a counter has no `_total`.
 """
@@ -7,8 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 #: pilot-agent registers all its metrics under this prefix (pilot/cmd/pilot-agent/status/server.go).
 PREFIX = "istio_agent_"
@@ -21,12 +23,19 @@ ConversionResult = Literal[
     "success", "no_remote_load", "fetch_failure", "miss_remote_fetch_hint", "unmarshal_failure", "marshal_failure"
 ]
 
+TerminationType = Literal["cancelled", "error"]
+
 _HELP = {
+    "envoy_connection_terminations": "Streams that ended on Envoy's side.",
+    "istiod_connection_terminations": "Streams that ended on Discovery's side.",
+    "scrapes_total": "Times these metrics were asked for.",
     "wasm_cache_entries": "Wasm modules in the cache.",
     "wasm_cache_lookup_count": "Times the cache was asked for a Wasm module, and whether it had it.",
     "wasm_config_conversion_count": "ECDS resources looked at, by what became of them.",
     "wasm_config_conversion_duration": "Milliseconds that an ECDS response waited for its modules.",
     "wasm_remote_fetch_count": "Wasm modules fetched, by how it ended.",
+    "xds_proxy_requests": "Requests sent to Discovery.",
+    "xds_proxy_responses": "Responses that came from Discovery.",
 }
 
 
@@ -38,6 +47,12 @@ class AgentMetrics:
         self.lookups: Counter[bool] = Counter()
         self.fetches: Counter[FetchResult] = Counter()
         self.conversions: Counter[ConversionResult] = Counter()
+        self.scrapes = 0
+        self.requests = 0
+        self.responses = 0
+        #: How the streams to Discovery ended: in good order or by whoever left first, or else.
+        self.discovery_ends: Counter[TerminationType] = Counter()
+        self.envoy_ends: Counter[TerminationType] = Counter()
         self._took: Counter[int] = Counter()
         self._took_ms = 0
 
@@ -51,13 +66,18 @@ class AgentMetrics:
         return "".join(f"{line}\n" for line in self._lines())
 
     def _lines(self) -> Iterator[str]:
+        yield from _family("envoy_connection_terminations", "counter", _labelled("type", self.envoy_ends))
+        yield from _family("istiod_connection_terminations", "counter", _labelled("type", self.discovery_ends))
+        yield from _family("scrapes_total", "counter", _unless_zero(self.scrapes))
         if self.cache_entries is not None:
             yield from _family("wasm_cache_entries", "gauge", {"": self.cache_entries})
         lookups = {f'{{hit="{str(hit).lower()}"}}': count for hit, count in sorted(self.lookups.items())}
         yield from _family("wasm_cache_lookup_count", "counter", lookups)
-        yield from _family("wasm_config_conversion_count", "counter", _by_result(self.conversions))
+        yield from _family("wasm_config_conversion_count", "counter", _labelled("result", self.conversions))
         yield from _family("wasm_config_conversion_duration", "histogram", self._histogram())
-        yield from _family("wasm_remote_fetch_count", "counter", _by_result(self.fetches))
+        yield from _family("wasm_remote_fetch_count", "counter", _labelled("result", self.fetches))
+        yield from _family("xds_proxy_requests", "counter", _unless_zero(self.requests))
+        yield from _family("xds_proxy_responses", "counter", _unless_zero(self.responses))
 
     def _histogram(self) -> dict[str, int]:
         if not self._took:
@@ -69,8 +89,12 @@ class AgentMetrics:
         return {**samples, "_sum": self._took_ms, "_count": below}
 
 
-def _by_result(counted: Counter[FetchResult] | Counter[ConversionResult]) -> dict[str, int]:
-    return {f'{{result="{result}"}}': count for result, count in sorted(counted.items())}
+def _labelled(label: str, counted: Mapping[Any, int]) -> dict[str, int]:
+    return {f'{{{label}="{value}"}}': count for value, count in sorted(counted.items())}
+
+
+def _unless_zero(count: int) -> dict[str, int]:
+    return {"": count} if count else {}
 
 
 def _family(name: str, kind: str, samples: dict[str, int]) -> Iterator[str]:

@@ -18,13 +18,14 @@ from sim.agent.convert import Converter
 from sim.agent.ecds import FAILED_ALWAYS, PURGE_IN_USE, AgentState, retry_pauses_s
 from sim.agent.fetch import FetchOptions, module_fetcher
 from sim.agent.metrics import AgentMetrics
+from sim.agent.shim import shim_of
 from sim.agent.stream import ProxiedStream
 from sim.clock import Clock, SystemClock
 from sim.errors import InvalidInput
 from sim.model import CDS, LDS
 from sim.profiles import Profile
 from sim.trace import Trace
-from sim.xds import METHODS, SERVICE, Variant, serving
+from sim.xds import METHODS, SERVICE, Tap, Variant, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,24 @@ class Agent:
         self.cache = cache
         self.converter = Converter(cache, options.profile, trace)
         self._state = AgentState(
-            self.converter, trace, tasks, options.profile.agent_nack_code, options.fixed, options.retry_pauses_s
+            self.converter,
+            trace,
+            tasks,
+            options.profile.agent_nack_code,
+            options.fixed,
+            options.retry_pauses_s,
+            cache.metrics,
         )
+        self._connected: ProxiedStream | None = None
         self.address = options.listen
 
     @property
     def metrics(self) -> AgentMetrics:
         return self.cache.metrics
+
+    def listen_in(self, tap: Tap) -> None:
+        """Tell `tap` what Envoy and the agent say from now on."""
+        self._state.tap = tap
 
     @property
     def unanswered(self) -> list[str]:
@@ -102,10 +114,16 @@ class Agent:
         self._handlers.add(task)
         stream = ProxiedStream(next(self._ids), variant, self._state)
         self._trace.emit("agent.stream_opened", stream=stream.id, variant=str(variant))
+        # The real agent has one Envoy, which has one stream: a new one puts an end to the one before.
+        if self._connected is not None:
+            self._connected.end()
+        self._connected = stream
         try:
             await stream.run(context, self._options.discovery_address)
         finally:
             self._handlers.discard(task)
+            if self._connected is stream:
+                self._connected = None
             self._trace.emit("agent.stream_closed", node_id=stream.node_id or None, stream=stream.id)
 
     async def drain(self) -> None:
@@ -142,6 +160,7 @@ async def agent(
             fetcher or ordinary,
             clock or SystemClock(),
             notes_before_pull=FAILED_ALWAYS not in options.fixed,
+            rewrite=shim_of(options.profile),
         )
         async with asyncio.TaskGroup() as tasks:
             part = Agent(options, cache, trace, tasks)

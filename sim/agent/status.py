@@ -24,6 +24,7 @@ async def status_server(agent: Agent, listen: str = "127.0.0.1:0") -> AsyncItera
     """
 
     async def stats(_: web.Request) -> web.Response:
+        agent.metrics.scrapes += 1
         return web.Response(body=agent.metrics.render().encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def ready(_: web.Request) -> web.Response:

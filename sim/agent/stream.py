@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from sim.agent.ecds import AgentState, EcdsInterceptor
 from sim.agent.responses import Response, rendered, version_of
-from sim.model import ECDS
+from sim.model import ECDS, TYPE_PREFIX
 from sim.proto_gen.envoy_discovery_pb2 import Status
 from sim.trace import Payload
 from sim.xds import (
@@ -33,6 +33,10 @@ from sim.xds.client import Call
 #: grpc.aio.ServicerContext[bytes, bytes]; the library has no types.
 Context = Any
 
+_ENVOYS = TYPE_PREFIX + "envoy."
+#: How a stream may end without the agent counting an error.
+_EXPECTED = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED})
+
 
 class ProxiedStream:
     """The conversation of one Envoy with Discovery, and what the agent does in the middle."""
@@ -50,12 +54,17 @@ class ProxiedStream:
         # nothing more is read, and Discovery, which keeps only the newest, holds back. None is the last.
         self._to_send: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
         self._ended = False
+        self._told_to_end = asyncio.Event()
         self._upstream: Call = None
         self._upstream_sending = asyncio.Lock()
         self._ecds_last_version = ""
         self._ecds = EcdsInterceptor(
             state, stream_id, lambda: self.node_id, self._deliver, self._nack, lambda: self._ended
         )
+
+    def end(self) -> None:
+        """End both streams in good order."""
+        self._told_to_end.set()
 
     async def run(self, downstream: Context, discovery: str) -> None:
         """Carry messages both ways until either side ends; Envoy is told how the upstream ended."""
@@ -68,6 +77,7 @@ class ProxiedStream:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._to_discovery(downstream), name=f"agent-up-{self.id}")
                     tasks.create_task(_ended(sending), name=f"agent-down-watch-{self.id}")
+                    tasks.create_task(self._until_told(), name=f"agent-end-watch-{self.id}")
                     await self._to_envoy()
             except* grpc.aio.AioRpcError as errors:
                 failure = next(e for e in errors.exceptions if isinstance(e, grpc.aio.AioRpcError))
@@ -80,6 +90,7 @@ class ProxiedStream:
                 self._upstream.cancel()
                 # Not cancelled: gRPC can't tell Envoy how a stream ends while a message to it is under way.
                 await self._finish(sending)
+        self._count_end(failure)
         if garbled is not None:
             error = f"not a discovery message: {garbled}"
             self._trace.emit("agent.stream_broken", node_id=self.node_id or None, error=error, stream=self.id)
@@ -92,6 +103,16 @@ class ProxiedStream:
                 error=failure.details(),
             )
             await downstream.abort(failure.code(), failure.details() or "")
+
+    async def _until_told(self) -> None:
+        await self._told_to_end.wait()
+        raise _StreamEnded
+
+    def _count_end(self, failure: grpc.aio.AioRpcError | None) -> None:
+        # Whichever side went first, the agent takes leave of the other one.
+        expected = failure is None or failure.code() in _EXPECTED
+        self._state.metrics.discovery_ends["cancelled" if expected else "error"] += 1
+        self._state.metrics.envoy_ends["cancelled"] += 1
 
     async def _finish(self, sending: asyncio.Task[None]) -> None:
         """Wait until what is left has gone to Envoy, or Envoy has."""
@@ -108,7 +129,10 @@ class ProxiedStream:
             message = await downstream.read()
             if message is grpc.aio.EOF:
                 raise _StreamEnded
+            if self._state.tap is not None:
+                self._state.tap(self.id, self.variant, "client", message)
             request = self._request_of(message)
+            self._state.metrics.requests += 1
             await self._write_upstream(message)
             self._observe_request(request)
 
@@ -166,9 +190,14 @@ class ProxiedStream:
                     )
                 raise _StreamEnded
             response: Response = parse(message)
+            self._state.metrics.responses += 1
             if response.type_url == ECDS:
                 item = self._ecds.receive(response)
                 self._state.convert(self._ecds.handle(item), name=f"agent-ecds-{self.id}")
+                continue
+            if not response.type_url.startswith(_ENVOYS):
+                # What a Discovery says to agents alone.
+                self._trace.emit("agent.drop", node_id=self.node_id, type_url=response.type_url, stream=self.id)
                 continue
             self._note_sent(response)
             self._trace.emit(
@@ -195,6 +224,8 @@ class ProxiedStream:
 
     async def _send(self, downstream: Context) -> None:
         while (message := await self._to_send.get()) is not None:
+            if self._state.tap is not None:
+                self._state.tap(self.id, self.variant, "server", message)
             try:
                 await downstream.write(message)
             except grpc.aio.InternalError:
@@ -214,6 +245,7 @@ class ProxiedStream:
             )
         else:
             request = DeltaDiscoveryRequest(type_url=ECDS, response_nonce=response.nonce, error_detail=detail)
+        self._state.metrics.requests += 1
         await self._write_upstream(request.SerializeToString())
 
 

@@ -20,13 +20,14 @@ from sim.commands.addresses import (
     listen_address,
     socket_removed,
 )
-from sim.commands.part_options import data_dir_option, istio_setting, make_writable, profile_option
+from sim.commands.part_options import abi_shim_option, data_dir_option, istio_setting, make_writable, profile_option
 from sim.commands.values import duration_s, names, positive_duration_s
 from sim.commands.values import labels as parse_labels
 from sim.errors import EnvironmentProblem, InvalidInput
 
 if TYPE_CHECKING:
     from sim.commands.alone import Ready
+    from sim.profiles import AbiShim
     from sim.trace import Trace
 
 
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     metavar=None,
 )
 @click.option("--status-listen", type=listen_address, metavar="HOST:PORT", help="Serve metrics and readiness there.")
+@abi_shim_option
 @click.option("--fixed", multiple=True, metavar="NAME", help="Do not reproduce this bug of the profile; repeatable.")
 @click.option(
     "--bootstrap", type=click.Path(path_type=Path), help="Write the bootstrap of an Envoy that uses this agent."
@@ -94,6 +96,7 @@ def agent(
     http_request_timeout: float,
     http_request_max_retries: int,
     status_listen: Address | None,
+    abi_shim: AbiShim | None,
     fixed: tuple[str, ...],
     bootstrap: Path | None,
     node_id: str | None,
@@ -111,6 +114,8 @@ def agent(
     from sim.profiles import DEFAULT_PROFILE, load_profile
 
     loaded = load_profile(profile or DEFAULT_PROFILE)
+    if abi_shim is not None:
+        loaded = loaded.model_copy(update={"abi_shim": abi_shim})
     options = AgentOptions(
         profile=loaded,
         discovery_address=str(discovery),

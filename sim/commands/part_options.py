@@ -23,6 +23,12 @@ profile_option = click.option(
     metavar="NAME|FILE",
     help="Which real system is reproduced.  [default: higress]",
 )
+abi_shim_option = click.option(
+    "--abi-shim",
+    type=click.Choice(["auto", "off"]),
+    help="Whether the agent renames the ABI of Higress' Go SDK, which stock Envoy does not know.  [default: as the "
+    "profile says]",
+)
 debug_listen_option = click.option(
     "--debug-listen",
     type=listen_address,

@@ -48,6 +48,28 @@ def normalised(url: str, default_scheme: str) -> str | None:
     return f"{scheme or default_scheme}:{slashes}{authority or ''}{_path(path)}{tail}"
 
 
+def request_scheme(url: str) -> str | None:
+    """The scheme of what Go's `ParseRequestURI` reads, "" where there is none; None for what it refuses.
+
+    It wants a scheme or a leading slash, and takes a fragment for a part of the path.
+    """
+    if url == "*":
+        return ""
+    if not url or _CONTROL.search(url) or url.startswith(":"):
+        return None
+    given = _SCHEME.fullmatch(url)
+    scheme, rest = (given[1].lower(), given[2]) if given else ("", url)
+    path = rest.partition("?")[0]
+    if not path.startswith("/"):
+        return scheme or None
+    if scheme and path.startswith("//"):
+        authority, slash, path = path[2:].partition("/")
+        if _authority(authority) is None:
+            return None
+        path = slash + path
+    return None if _BAD_ESCAPE.search(path) else scheme
+
+
 def _authority(text: str) -> str | None:
     user, at, host = text.rpartition("@")
     if not _USERINFO.fullmatch(user) or _BAD_ESCAPE.search(user):

@@ -37,6 +37,14 @@ ENV_RESOURCE_VERSION = "ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION"
 ROOT_NAMESPACE = "istio-system"
 _NO_PRIORITY = -(2**31)
 _FETCH_TIMEOUT = timedelta(seconds=30)
+_GATEWAY_API = "gateway.networking.k8s.io"
+#: The label by which a proxy says which Gateway of the Gateway API it serves.
+_GATEWAY_NAME = f"{_GATEWAY_API}/gateway-name"
+_FAILURE_POLICIES = {
+    ext.FAIL_CLOSE: envoy.FAIL_CLOSED,
+    ext.FAIL_OPEN: envoy.FAIL_OPEN,
+    ext.FAIL_RELOAD: envoy.FAIL_RELOAD,
+}
 
 
 def normalise_url(url: str) -> str | None:
@@ -54,11 +62,26 @@ class PullSecrets:
     by_name: dict[str, str]
 
     def get(self, namespace: str, name: str) -> str:
-        """The configuration, empty when there is no such secret, as istiod fills it in.
+        """The configuration, empty when there is no such secret, as istiod fills it in."""
+        return self.by_name.get(f"{namespace}/{name}", "")
 
-        A namespace in the name counts for nothing: a plugin uses the secrets of its own.
-        """
-        return self.by_name.get(f"{namespace}/{name.rpartition('/')[2]}", "")
+
+def secret_name(reference: str) -> str | None:
+    """The name in an `imagePullSecret`: `name`, `namespace/name` or `kubernetes://…`.
+
+    A namespace in it counts for nothing: a plugin uses the secrets of its own. Empty for a kind of which a plugin gets
+    none; None where istiod takes the plugin for one without a secret. (pilot/pkg/model/credentials/resource.go)
+    """
+    if reference.startswith("builtin://"):
+        return None
+    if reference.startswith("invalid://"):
+        return ""
+    for scheme in ("kubernetes-gateway://", "configmap://"):
+        if reference.startswith(scheme):
+            namespace, _, rest = reference.removeprefix(scheme).partition("/")
+            return "" if namespace and rest.partition("/")[0] else None
+    first, slash, rest = reference.removeprefix("kubernetes://").partition("/")
+    return rest.partition("/")[0] if slash else first
 
 
 class Plugin:
@@ -84,16 +107,46 @@ class Plugin:
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
 
-    def selects(self, node: Node, port: int) -> bool:
+    def selects(self, node: Node, port: int, profile: Profile) -> bool:
         """Whether the plugin applies to a gateway proxy's listener."""
-        if self.namespace not in (ROOT_NAMESPACE, node.namespace):
-            return False
-        wanted = self.spec.selector.match_labels
-        if any(node.labels.get(key) != value for key, value in wanted.items()):
+        if not self._attaches(node, profile):
             return False
         if not self.spec.match:
             return True
         return any(self._matches(selector, port) for selector in self.spec.match)
+
+    def served(self, node: Node, profile: Profile) -> bool:
+        """Whether a proxy that names the plugin gets its extension configuration, in its listeners or not.
+
+        A kind of plugin that istiod does not know yet has a filter there, and no extension configuration.
+        """
+        if profile.network_plugins and self.spec.type not in ext.PluginType.values():
+            return False
+        return self._in_reach(node) if profile.extensions_served == "named" else self._attaches(node, profile)
+
+    def _in_reach(self, node: Node) -> bool:
+        return self.namespace in (ROOT_NAMESPACE, node.namespace)
+
+    def _attaches(self, node: Node, profile: Profile) -> bool:
+        """Whether the plugin is for the proxy at all, by targetRef or else by selector."""
+        if not self._in_reach(node):
+            return False
+        targets = self._targets() if profile.target_refs else []
+        if targets:
+            gateway = node.labels.get(_GATEWAY_NAME)
+            return self.namespace == node.namespace and any(
+                target.group == _GATEWAY_API
+                and target.kind == "Gateway"
+                and target.name == gateway
+                and target.namespace in ("", node.namespace)
+                for target in targets
+            )
+        return all(node.labels.get(key) == value for key, value in self.spec.selector.match_labels.items())
+
+    def _targets(self) -> Sequence[istio_type.PolicyTargetReference]:
+        if self.spec.targetRefs:
+            return self.spec.targetRefs
+        return [self.spec.targetRef] if self.spec.HasField("targetRef") else []
 
     @staticmethod
     def _matches(selector: ext.WasmPlugin.TrafficSelector, port: int) -> bool:
@@ -112,12 +165,14 @@ class Plugin:
     def extension_name(self, profile: Profile) -> str:
         return profile.extension_name.format(namespace=self.namespace, name=self.name)
 
-    def order(self) -> tuple[int, bool, float, str]:
-        """Within a phase: by descending priority, without one last; then the proxy's own namespace before the root
-        one, the older before the younger, and by name and namespace.
+    def order(self, profile: Profile) -> tuple[int, bool, float, str]:
+        """Within a phase: by descending priority, without one last; then the root namespace where the profile has it,
+        the older before the younger, and by name and namespace.
         """
         priority = self.spec.priority.value if self.spec.HasField("priority") else _NO_PRIORITY
-        return (-priority, self.namespace == ROOT_NAMESPACE, self.created_s, f"{self.name}.{self.namespace}")
+        in_root = self.namespace == ROOT_NAMESPACE
+        later = in_root if profile.root_namespace_plugins == "last" else not in_root
+        return (-priority, later, self.created_s, f"{self.name}.{self.namespace}")
 
     def config_source(self, profile: Profile) -> ExtensionConfigSource:
         """The filter's `config_discovery`: nothing of the plugin itself."""
@@ -150,10 +205,7 @@ class Plugin:
         if profile.failure_field == "fail_open":
             config.fail_open = self.fails_open
         else:
-            config.failure_policy = {
-                ext.FAIL_OPEN: envoy.FAIL_OPEN,
-                ext.FAIL_RELOAD: envoy.FAIL_RELOAD,
-            }.get(self.spec.fail_strategy, envoy.FAIL_CLOSED)
+            config.failure_policy = _FAILURE_POLICIES.get(self.spec.fail_strategy, envoy.UNSPECIFIED)
         name = self.extension_name(profile)
         wasm = pack_own(NETWORK_WASM if self.is_network(profile) else HTTP_WASM, envoy.Wasm(config=config))
         extension = envoy.TypedExtensionConfig(name=name, typed_config=wasm)
@@ -161,16 +213,17 @@ class Plugin:
 
     def _vm_config(self, secrets: PullSecrets) -> envoy.VmConfig:
         variables: dict[str, str] = {}
-        if self.spec.image_pull_secret:
-            variables[ENV_PULL_SECRET] = secrets.get(self.namespace, self.spec.image_pull_secret)
+        secret = secret_name(self.spec.image_pull_secret) if self.spec.image_pull_secret else None
+        if secret is not None:
+            variables[ENV_PULL_SECRET] = secrets.get(self.namespace, secret) if secret else ""
         if self.spec.image_pull_policy != ext.UNSPECIFIED_POLICY:
-            variables[ENV_PULL_POLICY] = ext.PullPolicy.Name(self.spec.image_pull_policy)
+            variables[ENV_PULL_POLICY] = _name_of(self.spec.image_pull_policy)
         variables[ENV_RESOURCE_VERSION] = self.version
         host_keys = []
         for variable in self.spec.vm_config.env:
             if variable.value_from == ext.HOST:
                 host_keys.append(variable.name)
-            else:
+            elif variable.value_from == ext.INLINE:
                 variables[variable.name] = variable.value
         return envoy.VmConfig(
             runtime="envoy.wasm.runtime.v8",
@@ -195,18 +248,25 @@ class Plugin:
         return ProtoAny(type_url=TYPE_PREFIX + "google.protobuf.StringValue", value=text.SerializeToString())
 
 
+def _name_of(policy: ext.PullPolicy) -> str:
+    """A policy that is not known yet has its number for a name."""
+    return ext.PullPolicy.Name(policy) if policy in ext.PullPolicy.values() else str(policy)
+
+
 class Slots:
-    """The plugins of one listener, by phase and kind, in the order of the chain."""
+    """The plugins of one listener, by phase and kind, in the order of the chain.
+
+    A phase that istiod does not know has no place in it.
+    """
 
     def __init__(self, plugins: Iterable[Plugin], profile: Profile, node: Node, port: int) -> None:
-        self._slots: dict[tuple[str, bool], list[Plugin]] = {}
+        self._slots: dict[tuple[int, bool], list[Plugin]] = {}
         for plugin in plugins:
-            if plugin.selects(node, port):
-                key = (ext.PluginPhase.Name(plugin.spec.phase), plugin.is_network(profile))
-                self._slots.setdefault(key, []).append(plugin)
+            if plugin.selects(node, port, profile):
+                self._slots.setdefault((plugin.spec.phase, plugin.is_network(profile)), []).append(plugin)
         for slot in self._slots.values():
-            slot.sort(key=Plugin.order)
+            slot.sort(key=lambda plugin: plugin.order(profile))
 
     def of(self, phases: Sequence[str], *, network: bool) -> list[Plugin]:
         """Those that stand where these phases have their place."""
-        return [plugin for phase in phases for plugin in self._slots.get((phase, network), ())]
+        return [plugin for phase in phases for plugin in self._slots.get((ext.PluginPhase.Value(phase), network), ())]

@@ -42,7 +42,7 @@ class Discovery:
         self._options = options
         self._trace = trace
         self._clock = clock or SystemClock()
-        self._configuration = Configuration()
+        self._configuration = Configuration(validates=options.profile.plugin_validation)
         self._debounce = Debounce(options.debounce, self._push, trace, self._prepare)
         self._pushes = 0
         self._settled = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,6 +13,7 @@ from google.protobuf.message import Message as ProtoMessage
 
 from sim.discovery import gateway
 from sim.discovery.plugins import Plugin, PullSecrets
+from sim.discovery.validation import refusal
 from sim.model import CDS, ECDS, EDS, LDS, RDS, Node
 from sim.profiles import Profile
 from sim.proto_gen import istio_extensions_pb2 as ext
@@ -20,12 +21,14 @@ from sim.proto_gen import istio_mcp_pb2 as mcp
 from sim.proto_gen import istio_networking_pb2 as net
 from sim.xds import Answer, Resource
 
-KINDS: dict[str, Callable[[], ProtoMessage]] = {
+KINDS: dict[str, type[ProtoMessage]] = {
     "WasmPlugin": ext.WasmPlugin,
     "Gateway": net.Gateway,
     "VirtualService": net.VirtualService,
     "ServiceEntry": net.ServiceEntry,
 }
+
+_BY_NAME = {message.DESCRIPTOR.full_name: message for message in KINDS.values()}
 
 #: What istiod pushes when a kind changed, in the order of sending.
 PUSH_ORDER = (CDS, EDS, LDS, RDS, ECDS)
@@ -56,68 +59,100 @@ class Received:
         return bool(self.changed or self.removed)
 
 
-class Configuration:
-    """The resources received over MCP. A plugin's resource version changes with its spec, never without."""
+@dataclass(slots=True)
+class _Kept:
+    """One resource as istiod's store has it. `marked`: its labels or annotations name istio.io."""
 
-    def __init__(self) -> None:
+    message: ProtoMessage
+    version: str
+    created_s: float
+    marked: bool
+
+
+class Configuration:
+    """The resources received over MCP, kept as istiod's store keeps them (pkg/adsc, pilot/pkg/config/memory).
+
+    A resource that comes without a version is stamped anew by *each* response that holds it. Nothing is pushed for
+    that, but the next push of plugins, whichever of them it is for, tells the new versions of all. One that comes with
+    the version that is kept is not even looked at.
+
+    `validates`: a WasmPlugin that istiod refuses leaves the one that it is to replace in force.
+    """
+
+    def __init__(self, *, validates: bool = False) -> None:
         self.by_kind: dict[str, dict[str, ProtoMessage]] = {kind: {} for kind in KINDS}
-        self._plugins: dict[str, Plugin] = {}
+        self._kept: dict[str, dict[str, _Kept]] = {kind: {} for kind in KINDS}
+        self._validates = validates
+        #: None: to be made of what is kept at the next push.
+        self._plugins: list[Plugin] | None = []
         self._stamps = 0
         self._gateway: gateway.GatewayState | None = None
 
     def replace(self, kind: str, resources: Collection[mcp.Resource]) -> Received:
         """Take a whole MCP response for a kind: what it lacks, or holds but can't be read, is deleted."""
-        held = self.by_kind[kind]
-        fresh: dict[str, ProtoMessage] = {}
+        kept = self._kept[kind]
+        changed: set[str] = set()
+        named: set[str] = set()
         refused: dict[str, str] = {}
-        metadata: dict[str, mcp.Metadata] = {}
         for item in resources:
-            name = item.metadata.name
-            message = KINDS[kind]()
+            name, before = item.metadata.name, kept.get(item.metadata.name)
             try:
-                _read(item, message)
+                message = _read(item)
             except (DecodeError, ValueError) as error:
                 refused[name] = str(error)
                 continue
-            fresh[name], metadata[name] = message, item.metadata
-        changed = frozenset(name for name, message in fresh.items() if held.get(name) != message)
-        removed = frozenset(held.keys() - fresh.keys())
-        self.by_kind[kind] = fresh
-        if kind == "WasmPlugin":
-            self._follow(changed, metadata)
-        else:
+            named.add(name)
+            if before is not None and item.metadata.version and item.metadata.version == before.version:
+                continue
+            problem = self._problem(message, kind)
+            if problem is not None:
+                refused[name] = problem
+                continue
+            kept[name] = made = self._keep(message, item.metadata)
+            if before is None or before.message != made.message or before.marked or made.marked:
+                changed.add(name)
+        removed = frozenset(kept.keys() - named)
+        for name in removed:
+            del kept[name]
+        self.by_kind[kind] = {name: held.message for name, held in kept.items()}
+        if kind != "WasmPlugin":
             self._gateway = None
-        return Received(kind, changed, removed, refused)
+        elif changed or removed:
+            self._plugins = None
+        return Received(kind, frozenset(changed), removed, refused)
 
-    def _follow(self, changed: Collection[str], metadata: Mapping[str, mcp.Metadata]) -> None:
-        """Keep the plugins of the unchanged specs, and make the others."""
-        kept, self._plugins = self._plugins, {}
-        for key in sorted(metadata):
-            before = kept.get(key)
-            created_s = metadata[key].create_time.seconds + metadata[key].create_time.nanos / 1e9
-            if key in changed:
-                self._stamps += 1
-                version = metadata[key].version or str(self._stamps)
-            elif before is None:
-                # What istiod discards stays discarded.
-                continue
-            elif before.created_s == created_s:
-                self._plugins[key] = before
-                continue
-            else:
-                version = before.version
-            namespace, _, name = key.partition("/")
-            spec = self.by_kind["WasmPlugin"][key]
-            assert isinstance(spec, ext.WasmPlugin)
-            # istiod says in its log alone that it discards a plugin.
-            with contextlib.suppress(ValueError):
-                self._plugins[key] = Plugin(namespace, name, spec, version, created_s)
+    def _problem(self, message: ProtoMessage, kind: str) -> str | None:
+        if not isinstance(message, KINDS[kind]):
+            return f"a {message.DESCRIPTOR.full_name} is no {kind}"
+        return refusal(message) if self._validates and isinstance(message, ext.WasmPlugin) else None
+
+    def _keep(self, message: ProtoMessage, metadata: mcp.Metadata) -> _Kept:
+        version = metadata.version
+        if not version and isinstance(message, ext.WasmPlugin):
+            self._stamps += 1
+            version = str(self._stamps)
+        return _Kept(
+            message,
+            version,
+            metadata.create_time.seconds + metadata.create_time.nanos / 1e9,
+            any("istio.io" in key for keys in (metadata.labels, metadata.annotations) for key in keys),
+        )
 
     def freeze(self) -> tuple[gateway.GatewayState, list[Plugin]]:
         """What a push is made of; later changes do not reach it."""
         if self._gateway is None:
             self._gateway = self._gateway_state()
-        return self._gateway, list(self._plugins.values())
+        if self._plugins is None:
+            self._plugins = list(self._made_plugins())
+        return self._gateway, list(self._plugins)
+
+    def _made_plugins(self) -> Iterator[Plugin]:
+        for key, kept in sorted(self._kept["WasmPlugin"].items()):
+            namespace, _, name = key.partition("/")
+            assert isinstance(kept.message, ext.WasmPlugin)
+            # istiod says in its log alone that it discards a plugin.
+            with contextlib.suppress(ValueError):
+                yield Plugin(namespace, name, kept.message, kept.version, kept.created_s)
 
     def _gateway_state(self) -> gateway.GatewayState:
         return gateway.GatewayState(
@@ -129,14 +164,14 @@ class Configuration:
         )
 
 
-def _read(resource: mcp.Resource, message: ProtoMessage) -> None:
-    """Fill the message. Raises DecodeError or ValueError for what istiod leaves out."""
+def _read(resource: mcp.Resource) -> ProtoMessage:
+    """The message inside. Raises DecodeError or ValueError for what istiod can't read."""
     if resource.metadata.name.count("/") != 1:
         raise ValueError("its name is not namespace/name")
-    expected = message.DESCRIPTOR.full_name
-    if resource.body.type_url.rpartition("/")[2] != expected:
-        raise ValueError(f"{resource.body.type_url or 'nothing'!r} is no {expected}")
-    message.ParseFromString(resource.body.value)
+    full_name = resource.body.type_url.rpartition("/")[2]
+    if full_name not in _BY_NAME:
+        raise ValueError(f"{resource.body.type_url or 'nothing'!r} is not known")
+    return _BY_NAME[full_name].FromString(resource.body.value)
 
 
 @dataclass(slots=True)
@@ -190,11 +225,8 @@ class PushContext:
             return self.listeners.listeners(self.state, self.plugins, node)
         if type_url == RDS:
             return gateway.route_configurations(self.state, node)
-        ports = gateway.gateway_ports(self.state, node) or [0]
         return [
-            plugin.extension(self.profile, self.secrets)
-            for plugin in self.plugins
-            if any(plugin.selects(node, port) for port in ports)
+            plugin.extension(self.profile, self.secrets) for plugin in self.plugins if plugin.served(node, self.profile)
         ]
 
 

@@ -24,9 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sim/proto_gen/envoy_extension.proto\x12\x16\x65\x63\x64sim.envoy.extension\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\"P\n\x14TypedExtensionConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x0ctyped_config\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\"<\n\x04Wasm\x12\x34\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.ecdsim.envoy.extension.PluginConfig\"\xe1\x01\n\x0cPluginConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07root_id\x18\x02 \x01(\t\x12\x33\n\tvm_config\x18\x03 \x01(\x0b\x32 .ecdsim.envoy.extension.VmConfig\x12+\n\rconfiguration\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x11\n\tfail_open\x18\x05 \x01(\x08\x12=\n\x0e\x66\x61ilure_policy\x18\x07 \x01(\x0e\x32%.ecdsim.envoy.extension.FailurePolicy\"\x97\x02\n\x08VmConfig\x12\r\n\x05vm_id\x18\x01 \x01(\t\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12\x35\n\x04\x63ode\x18\x03 \x01(\x0b\x32\'.ecdsim.envoy.extension.AsyncDataSource\x12+\n\rconfiguration\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x19\n\x11\x61llow_precompiled\x18\x05 \x01(\x08\x12\x1f\n\x17nack_on_code_cache_miss\x18\x06 \x01(\x08\x12K\n\x15\x65nvironment_variables\x18\x07 \x01(\x0b\x32,.ecdsim.envoy.extension.EnvironmentVariables\"\xb0\x01\n\x14\x45nvironmentVariables\x12\x15\n\rhost_env_keys\x18\x01 \x03(\t\x12O\n\nkey_values\x18\x02 \x03(\x0b\x32;.ecdsim.envoy.extension.EnvironmentVariables.KeyValuesEntry\x1a\x30\n\x0eKeyValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8f\x01\n\x0f\x41syncDataSource\x12\x33\n\x05local\x18\x01 \x01(\x0b\x32\".ecdsim.envoy.extension.DataSourceH\x00\x12:\n\x06remote\x18\x02 \x01(\x0b\x32(.ecdsim.envoy.extension.RemoteDataSourceH\x00\x42\x0b\n\tspecifier\"^\n\nDataSource\x12\x12\n\x08\x66ilename\x18\x01 \x01(\tH\x00\x12\x16\n\x0cinline_bytes\x18\x02 \x01(\x0cH\x00\x12\x17\n\rinline_string\x18\x03 \x01(\tH\x00\x42\x0b\n\tspecifier\"U\n\x10RemoteDataSource\x12\x31\n\x08http_uri\x18\x01 \x01(\x0b\x32\x1f.ecdsim.envoy.extension.HttpUri\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"S\n\x07HttpUri\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x04RBAC\x12,\n\x05rules\x18\x01 \x01(\x0b\x32\x1d.ecdsim.envoy.extension.Rules\"P\n\x0bNetworkRBAC\x12,\n\x05rules\x18\x01 \x01(\x0b\x32\x1d.ecdsim.envoy.extension.Rules\x12\x13\n\x0bstat_prefix\x18\x03 \x01(\t\"\x17\n\x05Rules\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\x05*Q\n\rFailurePolicy\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46\x41IL_RELOAD\x10\x01\x12\x0f\n\x0b\x46\x41IL_CLOSED\x10\x02\x12\r\n\tFAIL_OPEN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sim/proto_gen/envoy_extension.proto\x12\x16\x65\x63\x64sim.envoy.extension\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/wrappers.proto\"P\n\x14TypedExtensionConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x0ctyped_config\x18\x02 \x01(\x0b\x32\x14.google.protobuf.Any\"G\n\x0bTypedStruct\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"<\n\x04Wasm\x12\x34\n\x06\x63onfig\x18\x01 \x01(\x0b\x32$.ecdsim.envoy.extension.PluginConfig\"\xa6\x02\n\x0cPluginConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07root_id\x18\x02 \x01(\t\x12\x33\n\tvm_config\x18\x03 \x01(\x0b\x32 .ecdsim.envoy.extension.VmConfig\x12+\n\rconfiguration\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x11\n\tfail_open\x18\x05 \x01(\x08\x12=\n\x0e\x66\x61ilure_policy\x18\x07 \x01(\x0e\x32%.ecdsim.envoy.extension.FailurePolicy\x12\x43\n\x1f\x61llow_on_headers_stop_iteration\x18\t \x01(\x0b\x32\x1a.google.protobuf.BoolValue\"\x97\x02\n\x08VmConfig\x12\r\n\x05vm_id\x18\x01 \x01(\t\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12\x35\n\x04\x63ode\x18\x03 \x01(\x0b\x32\'.ecdsim.envoy.extension.AsyncDataSource\x12+\n\rconfiguration\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x19\n\x11\x61llow_precompiled\x18\x05 \x01(\x08\x12\x1f\n\x17nack_on_code_cache_miss\x18\x06 \x01(\x08\x12K\n\x15\x65nvironment_variables\x18\x07 \x01(\x0b\x32,.ecdsim.envoy.extension.EnvironmentVariables\"\xb0\x01\n\x14\x45nvironmentVariables\x12\x15\n\rhost_env_keys\x18\x01 \x03(\t\x12O\n\nkey_values\x18\x02 \x03(\x0b\x32;.ecdsim.envoy.extension.EnvironmentVariables.KeyValuesEntry\x1a\x30\n\x0eKeyValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8f\x01\n\x0f\x41syncDataSource\x12\x33\n\x05local\x18\x01 \x01(\x0b\x32\".ecdsim.envoy.extension.DataSourceH\x00\x12:\n\x06remote\x18\x02 \x01(\x0b\x32(.ecdsim.envoy.extension.RemoteDataSourceH\x00\x42\x0b\n\tspecifier\"^\n\nDataSource\x12\x12\n\x08\x66ilename\x18\x01 \x01(\tH\x00\x12\x16\n\x0cinline_bytes\x18\x02 \x01(\x0cH\x00\x12\x17\n\rinline_string\x18\x03 \x01(\tH\x00\x42\x0b\n\tspecifier\"U\n\x10RemoteDataSource\x12\x31\n\x08http_uri\x18\x01 \x01(\x0b\x32\x1f.ecdsim.envoy.extension.HttpUri\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"S\n\x07HttpUri\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x04RBAC\x12,\n\x05rules\x18\x01 \x01(\x0b\x32\x1d.ecdsim.envoy.extension.Rules\"P\n\x0bNetworkRBAC\x12,\n\x05rules\x18\x01 \x01(\x0b\x32\x1d.ecdsim.envoy.extension.Rules\x12\x13\n\x0bstat_prefix\x18\x03 \x01(\t\"\x17\n\x05Rules\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\x05*Q\n\rFailurePolicy\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46\x41IL_RELOAD\x10\x01\x12\x0f\n\x0b\x46\x41IL_CLOSED\x10\x02\x12\r\n\tFAIL_OPEN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,32 +37,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENVIRONMENTVARIABLES_KEYVALUESENTRY']._loaded_options = None
   _globals['_ENVIRONMENTVARIABLES_KEYVALUESENTRY']._serialized_options = b'8\001'
-  _globals['_FAILUREPOLICY']._serialized_start=1530
-  _globals['_FAILUREPOLICY']._serialized_end=1611
-  _globals['_TYPEDEXTENSIONCONFIG']._serialized_start=122
-  _globals['_TYPEDEXTENSIONCONFIG']._serialized_end=202
-  _globals['_WASM']._serialized_start=204
-  _globals['_WASM']._serialized_end=264
-  _globals['_PLUGINCONFIG']._serialized_start=267
-  _globals['_PLUGINCONFIG']._serialized_end=492
-  _globals['_VMCONFIG']._serialized_start=495
-  _globals['_VMCONFIG']._serialized_end=774
-  _globals['_ENVIRONMENTVARIABLES']._serialized_start=777
-  _globals['_ENVIRONMENTVARIABLES']._serialized_end=953
-  _globals['_ENVIRONMENTVARIABLES_KEYVALUESENTRY']._serialized_start=905
-  _globals['_ENVIRONMENTVARIABLES_KEYVALUESENTRY']._serialized_end=953
-  _globals['_ASYNCDATASOURCE']._serialized_start=956
-  _globals['_ASYNCDATASOURCE']._serialized_end=1099
-  _globals['_DATASOURCE']._serialized_start=1101
-  _globals['_DATASOURCE']._serialized_end=1195
-  _globals['_REMOTEDATASOURCE']._serialized_start=1197
-  _globals['_REMOTEDATASOURCE']._serialized_end=1282
-  _globals['_HTTPURI']._serialized_start=1284
-  _globals['_HTTPURI']._serialized_end=1367
-  _globals['_RBAC']._serialized_start=1369
-  _globals['_RBAC']._serialized_end=1421
-  _globals['_NETWORKRBAC']._serialized_start=1423
-  _globals['_NETWORKRBAC']._serialized_end=1503
-  _globals['_RULES']._serialized_start=1505
-  _globals['_RULES']._serialized_end=1528
+  _globals['_FAILUREPOLICY']._serialized_start=1734
+  _globals['_FAILUREPOLICY']._serialized_end=1815
+  _globals['_TYPEDEXTENSIONCONFIG']._serialized_start=184
+  _globals['_TYPEDEXTENSIONCONFIG']._serialized_end=264
+  _globals['_TYPEDSTRUCT']._serialized_start=266
+  _globals['_TYPEDSTRUCT']._serialized_end=337
+  _globals['_WASM']._serialized_start=339
+  _globals['_WASM']._serialized_end=399
+  _globals['_PLUGINCONFIG']._serialized_start=402
+  _globals['_PLUGINCONFIG']._serialized_end=696
+  _globals['_VMCONFIG']._serialized_start=699
+  _globals['_VMCONFIG']._serialized_end=978
+  _globals['_ENVIRONMENTVARIABLES']._serialized_start=981
+  _globals['_ENVIRONMENTVARIABLES']._serialized_end=1157
+  _globals['_ENVIRONMENTVARIABLES_KEYVALUESENTRY']._serialized_start=1109
+  _globals['_ENVIRONMENTVARIABLES_KEYVALUESENTRY']._serialized_end=1157
+  _globals['_ASYNCDATASOURCE']._serialized_start=1160
+  _globals['_ASYNCDATASOURCE']._serialized_end=1303
+  _globals['_DATASOURCE']._serialized_start=1305
+  _globals['_DATASOURCE']._serialized_end=1399
+  _globals['_REMOTEDATASOURCE']._serialized_start=1401
+  _globals['_REMOTEDATASOURCE']._serialized_end=1486
+  _globals['_HTTPURI']._serialized_start=1488
+  _globals['_HTTPURI']._serialized_end=1571
+  _globals['_RBAC']._serialized_start=1573
+  _globals['_RBAC']._serialized_end=1625
+  _globals['_NETWORKRBAC']._serialized_start=1627
+  _globals['_NETWORKRBAC']._serialized_end=1707
+  _globals['_RULES']._serialized_start=1709
+  _globals['_RULES']._serialized_end=1732
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,8 @@ import datetime
 
 from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import wrappers_pb2 as _wrappers_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -30,6 +32,14 @@ class TypedExtensionConfig(_message.Message):
     typed_config: _any_pb2.Any
     def __init__(self, name: _Optional[str] = ..., typed_config: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
 
+class TypedStruct(_message.Message):
+    __slots__ = ("type_url", "value")
+    TYPE_URL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    type_url: str
+    value: _struct_pb2.Struct
+    def __init__(self, type_url: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
 class Wasm(_message.Message):
     __slots__ = ("config",)
     CONFIG_FIELD_NUMBER: _ClassVar[int]
@@ -37,20 +47,22 @@ class Wasm(_message.Message):
     def __init__(self, config: _Optional[_Union[PluginConfig, _Mapping]] = ...) -> None: ...
 
 class PluginConfig(_message.Message):
-    __slots__ = ("name", "root_id", "vm_config", "configuration", "fail_open", "failure_policy")
+    __slots__ = ("name", "root_id", "vm_config", "configuration", "fail_open", "failure_policy", "allow_on_headers_stop_iteration")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROOT_ID_FIELD_NUMBER: _ClassVar[int]
     VM_CONFIG_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     FAIL_OPEN_FIELD_NUMBER: _ClassVar[int]
     FAILURE_POLICY_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_ON_HEADERS_STOP_ITERATION_FIELD_NUMBER: _ClassVar[int]
     name: str
     root_id: str
     vm_config: VmConfig
     configuration: _any_pb2.Any
     fail_open: bool
     failure_policy: FailurePolicy
-    def __init__(self, name: _Optional[str] = ..., root_id: _Optional[str] = ..., vm_config: _Optional[_Union[VmConfig, _Mapping]] = ..., configuration: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., fail_open: _Optional[bool] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ...) -> None: ...
+    allow_on_headers_stop_iteration: _wrappers_pb2.BoolValue
+    def __init__(self, name: _Optional[str] = ..., root_id: _Optional[str] = ..., vm_config: _Optional[_Union[VmConfig, _Mapping]] = ..., configuration: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., fail_open: _Optional[bool] = ..., failure_policy: _Optional[_Union[FailurePolicy, str]] = ..., allow_on_headers_stop_iteration: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ...) -> None: ...
 
 class VmConfig(_message.Message):
     __slots__ = ("vm_id", "runtime", "code", "configuration", "allow_precompiled", "nack_on_code_cache_miss", "environment_variables")

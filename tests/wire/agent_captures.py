@@ -26,7 +26,18 @@ from sim.discovery.gateway import ListenerFactory
 from sim.discovery.plugins import PullSecrets
 from sim.discovery.state import Configuration, PushContext
 from sim.model import ECDS, Node
-from sim.oci import Fault, Registry, build_image, compressed, parse_reference, push, reset_connection, tar_archive
+from sim.oci import (
+    MAX_BYTES,
+    Fault,
+    Registry,
+    build_image,
+    compressed,
+    parse_reference,
+    push,
+    reset_connection,
+    tar_archive,
+    unboxed,
+)
 from sim.oci.registry.faults import ConnectionEndedError
 from sim.profiles import load_profile
 from sim.proto_gen import istio_extensions_pb2 as ext
@@ -145,7 +156,7 @@ class Origins:
             known = captured.get(url)
             if parts.scheme == "http":
                 content = FILES.get(parts.path)
-                checksum = hashlib.sha256(content).hexdigest() if content else ""
+                checksum = hashlib.sha256(unboxed(content, MAX_BYTES)).hexdigest() if content else ""
             else:
                 checksum = await self._push(url, number if known is None else int(known[:8], 16))
             self.checksums[url] = checksum

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -15,7 +16,7 @@ from aiohttp import web
 from sim.agent import FetchOptions, ModuleCache, ModuleError, ModuleRequest
 from sim.agent.fetch import module_fetcher
 from sim.errors import SimError
-from sim.oci import Registry, build_image, push
+from sim.oci import Registry, build_image, compressed, push, tar_archive
 from tests.unit.agent.resources import MODULE
 from tests.unit.agent.test_agent_cache import Progress
 
@@ -97,6 +98,17 @@ async def test_a_file_that_is_no_module_has_a_name_of_its_own(server: FileServer
     assert refused.value.result == "fetch_failure"
 
 
+@pytest.mark.parametrize(
+    "boxed",
+    [MODULE, compressed(MODULE), tar_archive({"any.wasm": MODULE}), compressed(tar_archive({"any.wasm": MODULE}))],
+    ids=["plain", "gzip", "tar", "tar.gz"],
+)
+async def test_the_checksum_of_a_file_is_that_of_the_module_in_it(server: FileServer, boxed: bytes) -> None:
+    # Captured: pilot-agent 1.27 and 1.19 take the sha256 of the module in the spec, and refuse that of its archive.
+    server.content = boxed
+    assert await fetched(f"http://{server.address}/x") == hashlib.sha256(MODULE).hexdigest()
+
+
 async def test_a_registry_that_is_not_allowed_is_not_asked() -> None:
     with pytest.raises(SimError, match="may not be reached"):
         await fetched("oci://registry.example.com/team/plugin:1", allowed_registries=frozenset())
@@ -108,8 +120,10 @@ async def test_an_image_without_a_module_is_a_failed_download(tmp_path: Path) ->
         await push(image, "team/plugin:1", registry.address)
         async with module_fetcher(FetchOptions(mirrors={"registry.example.com": registry.address})) as fetcher:
             cache = ModuleCache(tmp_path / "data", fetcher)
-            for tag, result in (("1", "download_failure"), ("2", "manifest_failure")):
+            await push(build_image(b"text, no module"), "team/plugin:3", registry.address)
+            wanted = {"1": "download_failure", "2": "manifest_failure", "3": "fetch_failure"}
+            for tag, result in wanted.items():
                 with pytest.raises(ModuleError) as refused:
                     await cache.get(ModuleRequest(f"oci://registry.example.com/team/plugin:{tag}"), Progress())
                 assert refused.value.result == result
-    assert cache.metrics.fetches == {"download_failure": 1, "manifest_failure": 1}
+    assert cache.metrics.fetches == {"download_failure": 1, "manifest_failure": 1, "fetch_failure": 1}

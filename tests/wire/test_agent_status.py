@@ -31,7 +31,10 @@ def answers(type_url: str) -> Callable[[Event], bool]:
 @pytest.mark.parametrize("path", ["/stats/prometheus", "/metrics"])
 async def test_the_metrics_tell_what_the_agent_did(tmp_path: Path, path: str) -> None:
     async with agent_rig(tmp_path) as rig, status_server(rig.agent) as address:
-        assert await get(address, path) == (200, "text/plain; version=0.0.4; charset=utf-8", "")
+        status, content_type, text = await get(address, path)
+        assert (status, content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        # Nothing was counted but this very question.
+        assert [line for line in text.splitlines() if not line.startswith("#")] == ["istio_agent_scrapes_total 1"]
         rig.shelf.modules[URL] = module(1)
         envoy, upstream = await rig.connect(Variant.DELTA)
         await upstream.send(response(Variant.DELTA, ECDS, {NAME: wasm()}))
@@ -42,6 +45,7 @@ async def test_the_metrics_tell_what_the_agent_did(tmp_path: Path, path: str) ->
         assert 'istio_agent_wasm_remote_fetch_count{result="success"} 1' in lines
         assert 'istio_agent_wasm_config_conversion_count{result="success"} 1' in lines
         assert "istio_agent_wasm_config_conversion_duration_count 1" in lines
+        assert "istio_agent_xds_proxy_responses 1" in lines
 
 
 @pytest.mark.parametrize("variant", list(Variant), ids=str)

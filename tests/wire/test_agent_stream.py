@@ -76,18 +76,71 @@ async def test_envoys_words_are_heard_on_the_way(rig: Rig, variant: Variant) -> 
 
 
 async def test_each_envoy_stream_has_an_upstream_stream_of_its_own(rig: Rig) -> None:
-    sotw, sotw_upstream = await rig.connect(Variant.SOTW)
-    delta, delta_upstream = await rig.connect(Variant.DELTA)
-    again, again_upstream = await rig.connect(Variant.SOTW)
-    assert [s.variant for s in (sotw_upstream, delta_upstream, again_upstream)] == ["sotw", "delta", "sotw"]
-    pairs = [(sotw, sotw_upstream), (delta, delta_upstream), (again, again_upstream)]
-    for index, (_, upstream) in enumerate(pairs):
-        await upstream.send(response(upstream.variant, LDS, nonce=str(index)))
-    assert [(await envoy.told()).nonce for envoy, _ in pairs] == ["0", "1", "2"]
-    sotw.cancel()
-    await sotw_upstream.closed.wait()
-    await again_upstream.send(response(Variant.SOTW, LDS, nonce="still here"))
-    assert (await again.told()).nonce == "still here"
+    for number, variant in enumerate([Variant.SOTW, Variant.DELTA, Variant.SOTW]):
+        envoy, upstream = await rig.connect(variant)
+        assert upstream.variant == variant
+        await upstream.send(response(variant, LDS, nonce=str(number)))
+        assert (await envoy.told()).nonce == str(number)
+        envoy.cancel()
+        await upstream.closed.wait()
+
+
+@pytest.mark.parametrize("second", list(Variant), ids=str)
+@both_variants
+async def test_a_new_envoy_stream_ends_the_one_before(rig: Rig, variant: Variant, second: Variant) -> None:
+    envoy, upstream = await rig.connect(variant)
+    await upstream.send(response(variant, LDS))
+    await envoy.told()
+    other, other_upstream = await rig.connect(second)
+    assert await envoy.status() == (grpc.StatusCode.OK, "")
+    await upstream.closed.wait()
+    await other_upstream.send(response(second, LDS, nonce="still here"))
+    assert (await other.told()).nonce == "still here"
+
+
+@both_variants
+@pytest.mark.parametrize(
+    "type_url", ["type.googleapis.com/istio.networking.nds.v1.NameTable", "type.googleapis.com/of.tomorrow.Thing", ""]
+)
+async def test_what_is_not_for_an_envoy_is_dropped(rig: Rig, variant: Variant, type_url: str) -> None:
+    envoy, upstream = await rig.connect(variant)
+    await upstream.send(response(variant, type_url))
+    await upstream.send(response(variant, LDS, nonce="after"))
+    assert (await envoy.told()).nonce == "after"
+    dropped = await rig.trace.wait_for(lambda e: e.event == "agent.drop")
+    assert dropped.type_url == type_url
+
+
+@both_variants
+@pytest.mark.parametrize(
+    ("code", "counted"),
+    [
+        (grpc.StatusCode.OK, "cancelled"),
+        (grpc.StatusCode.CANCELLED, "cancelled"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "cancelled"),
+        (grpc.StatusCode.UNAVAILABLE, "error"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "error"),
+    ],
+)
+async def test_streams_and_messages_are_counted_as_the_real_agent_counts_them(
+    rig: Rig, variant: Variant, code: grpc.StatusCode, counted: str
+) -> None:
+    envoy, upstream = await rig.connect(variant)
+    await envoy.send(request(variant, LDS))
+    await upstream.receive()
+    for _ in range(2):
+        await upstream.send(response(variant, LDS))
+        await envoy.told()
+    await upstream.end(code)
+    await envoy.status()
+    await rig.trace.wait_for(lambda e: e.event == "agent.stream_closed")
+    found = {line for line in rig.agent.metrics.render().splitlines() if not line.startswith("#")}
+    assert found == {
+        'istio_agent_envoy_connection_terminations{type="cancelled"} 1',
+        f'istio_agent_istiod_connection_terminations{{type="{counted}"}} 1',
+        "istio_agent_xds_proxy_requests 1",
+        "istio_agent_xds_proxy_responses 2",
+    }
 
 
 # -- how it ends ----------------------------------------------------------------------------------------------------
@@ -354,16 +407,15 @@ async def test_pulls_of_one_response_run_side_by_side(rig: Rig, variant: Variant
     assert (await envoy.told()).resources.keys() == {NAME, "other"}
 
 
-async def test_streams_do_not_wait_for_each_other(rig: Rig) -> None:
+async def test_a_new_stream_does_not_wait_for_a_pull_of_the_one_before(rig: Rig) -> None:
     first, first_upstream = await rig.connect(Variant.DELTA)
-    second, second_upstream = await rig.connect(Variant.DELTA)
     slow = "oci://registry.example.com/team/slow:1"
     rig.shelf.modules[slow] = module(2)
     gate = rig.shelf.gate("manifest", slow)
     await first_upstream.send(response(Variant.DELTA, ECDS, {NAME: wasm(slow)}))
     await rig.shelf.requested()
+    second, second_upstream = await rig.connect(Variant.DELTA)
     await second_upstream.send(response(Variant.DELTA, ECDS, {NAME: wasm()}))
     assert (await second.told()).file(NAME) is not None
     gate.set()
-    async with asyncio.timeout(10):
-        assert (await first.told()).file(NAME) is not None
+    assert (await first.status())[0] is grpc.StatusCode.OK

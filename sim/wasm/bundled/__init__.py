@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from sim.errors import EnvironmentProblem, InvalidInput
 
-_NAMES = ("custom-response", "easy-logger", "key-auth", "marker", "request-block", "transformer")
+_NAMES = ("custom-response", "easy-logger", "key-auth", "marker", "request-block", "transformer", "trap")
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ async def test_a_failed_pull_is_answered_as_the_profile_says(
     tmp_path: Path, profile: str, fail_open: bool, instead: dict[str, Any] | None
 ) -> None:
     rig = Rig(tmp_path, profile)
-    result = await rig.one(wasm(MISSING, opens=fail_open))
+    result = await rig.one(wasm(MISSING, opens=fail_open, fail_open=fail_open))
     assert result.refused == (instead is None)
     assert result.pull_failed
     assert "there is no" in (result.error or "")
@@ -239,6 +239,13 @@ async def test_a_network_plugin_is_replaced_by_a_network_filter(
 async def test_the_newer_field_decides_what_a_failure_means(rig: Rig, config: dict[str, Any], opens: bool) -> None:
     result = await rig.one(wasm(MISSING, **config))
     assert as_json(result.resource)["typed_config"] == (ALLOW_ALL if opens else DENY_ALL)
+
+
+@pytest.mark.parametrize("opens", [True, False])
+async def test_the_agent_of_the_fork_knows_the_older_field_alone(tmp_path: Path, opens: bool) -> None:
+    rig = Rig(tmp_path, "higress-1.19")
+    result = await rig.one(wasm(MISSING, opens=not opens, fail_open=opens))
+    assert result.refused is not opens
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -60,3 +60,18 @@ def test_a_bucket_counts_all_that_took_no_longer() -> None:
 
 def test_the_buckets_are_the_real_agents() -> None:
     assert BUCKETS_MS == (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+
+
+def test_streams_messages_and_scrapes_have_pilot_agents_names() -> None:
+    metrics = AgentMetrics()
+    metrics.requests, metrics.responses, metrics.scrapes = 8, 7, 1
+    metrics.envoy_ends["cancelled"] = 8
+    metrics.discovery_ends.update({"cancelled": 3, "error": 6})
+    assert list(samples(metrics).items()) == [
+        ('istio_agent_envoy_connection_terminations{type="cancelled"}', "8"),
+        ('istio_agent_istiod_connection_terminations{type="cancelled"}', "3"),
+        ('istio_agent_istiod_connection_terminations{type="error"}', "6"),
+        ("istio_agent_scrapes_total", "1"),
+        ("istio_agent_xds_proxy_requests", "8"),
+        ("istio_agent_xds_proxy_responses", "7"),
+    ]

@@ -22,7 +22,8 @@ def versions(held: Configuration) -> dict[str, str]:
     return {found.key: found.version for found in held.freeze()[1]}
 
 
-def test_a_plugins_version_changes_with_its_own_spec_only() -> None:
+def test_a_push_tells_new_versions_of_all_plugins_whichever_changed() -> None:
+    # Seen on istiod 1.27 and the fork of 1.19: each response stamps all that it holds.
     held = Configuration()
     held.replace("WasmPlugin", [plugin(ONE), plugin(TWO)])
     before = versions(held)
@@ -30,8 +31,17 @@ def test_a_plugins_version_changes_with_its_own_spec_only() -> None:
     after = versions(held)
     assert received.changed == {ONE}
     assert not received.removed
-    assert after[TWO] == before[TWO]
-    assert after[ONE] not in before.values()
+    assert not set(before.values()) & set(after.values())
+
+
+@pytest.mark.parametrize("other", ["removed", "of a namespace that no proxy looks at"])
+def test_a_plugin_that_only_shares_the_response_has_a_new_version_too(other: str) -> None:
+    held = Configuration()
+    held.replace("WasmPlugin", [plugin(ONE), plugin(TWO)])
+    before = versions(held)
+    rest = [] if other == "removed" else [plugin(TWO), plugin("elsewhere/three")]
+    assert held.replace("WasmPlugin", [plugin(ONE), *rest])
+    assert versions(held)[ONE] != before[ONE]
 
 
 def test_an_unchanged_response_is_no_change() -> None:
@@ -56,6 +66,78 @@ def test_a_version_that_came_with_the_resource_is_kept_as_long_as_the_spec() -> 
     assert versions(held) == {ONE: "k8s-7"}
     assert not held.replace("WasmPlugin", [plugin(ONE, version="k8s-8")])
     assert versions(held) == {ONE: "k8s-7"}
+
+
+def test_a_resource_with_the_version_that_is_kept_is_not_looked_at() -> None:
+    held = Configuration()
+    held.replace("WasmPlugin", [plugin(ONE, version="7"), plugin(TWO)])
+    assert not held.replace("WasmPlugin", [plugin(ONE, "2.0.0", version="7"), plugin(TWO)])
+    assert held.replace("WasmPlugin", [plugin(ONE, "3.0.0", version="7"), plugin(TWO, "2.0.0")]).changed == {TWO}
+    assert {found.key: (found.version, found.url) for found in held.freeze()[1]}[ONE] == (
+        "7",
+        "oci://r.example/p:1.0.0",
+    )
+    # Without its version the resource counts again.
+    assert held.replace("WasmPlugin", [plugin(ONE, "3.0.0"), plugin(TWO, "2.0.0")]).changed == {ONE}
+
+
+@pytest.mark.parametrize("where", ["labels", "annotations"])
+def test_a_mark_of_istios_makes_every_response_a_change(where: str) -> None:
+    def marked(key: str) -> mcp.Resource:
+        made = plugin(ONE)
+        getattr(made.metadata, where)[key] = "y"
+        return made
+
+    held = Configuration()
+    held.replace("WasmPlugin", [plugin(ONE)])
+    assert not held.replace("WasmPlugin", [marked("team.example.com/x")])
+    for _ in range(2):
+        assert held.replace("WasmPlugin", [marked("example.istio.io/x")]).changed == {ONE}
+    assert held.replace("WasmPlugin", [plugin(ONE)]).changed == {ONE}
+    assert not held.replace("WasmPlugin", [plugin(ONE)])
+
+
+def test_the_last_of_two_with_one_name_counts_and_is_a_change_each_time() -> None:
+    held = Configuration()
+    for _ in range(2):
+        assert held.replace("WasmPlugin", [plugin(ONE, "1.0.0"), plugin(ONE, "9.0.0")]).changed == {ONE}
+        assert [found.url for found in held.freeze()[1]] == ["oci://r.example/p:9.0.0"]
+
+
+INVALID = {
+    "sha256": {"sha256": "abc"},
+    "url": {"url": "ftp://r.example/p"},
+    "no parse": {"url": "oci://r.example/p:1%zz"},
+    "variables": {"vmConfig": {"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}},
+}
+
+
+@pytest.mark.parametrize("spec", INVALID.values(), ids=list(INVALID))
+def test_what_istiod_1_27_refuses_leaves_the_old_one_in_force(spec: dict[str, Any]) -> None:
+    held = Configuration(validates=True)
+    held.replace("WasmPlugin", [plugin(ONE), plugin(TWO)])
+    before = versions(held)
+    received = held.replace("WasmPlugin", [plugin(ONE, **spec), plugin(TWO)])
+    assert set(received.refused) == {ONE}
+    assert not received
+    assert held.replace("WasmPlugin", [plugin(ONE, **spec), plugin(TWO, "2.0.0")]).changed == {TWO}
+    assert versions(held)[ONE] == before[ONE]
+    assert {found.key: found.url for found in held.freeze()[1]}[ONE] == "oci://r.example/p:1.0.0"
+    assert held.replace("WasmPlugin", [plugin(TWO, "2.0.0")]).removed == {ONE}
+
+
+@pytest.mark.parametrize("spec", INVALID.values(), ids=list(INVALID))
+def test_what_istiod_1_27_refuses_is_not_even_added(spec: dict[str, Any]) -> None:
+    held = Configuration(validates=True)
+    assert not held.replace("WasmPlugin", [plugin(ONE, **spec)])
+    assert versions(held) == {}
+
+
+def test_the_fork_takes_whatever_comes() -> None:
+    held = Configuration()
+    held.replace("WasmPlugin", [plugin(ONE)])
+    assert held.replace("WasmPlugin", [plugin(ONE, sha256="abc")]).changed == {ONE}
+    assert list(versions(held)) == [ONE]
 
 
 def test_a_resource_missing_from_a_later_response_is_deleted() -> None:
@@ -97,7 +179,22 @@ def without_a_body(name: str) -> mcp.Resource:
     return mcp.Resource(metadata=mcp.Metadata(name=name))
 
 
-@pytest.mark.parametrize("bad", [undecodable, of_another_type, without_a_body])
+def test_a_body_of_another_type_is_refused_and_what_it_was_to_replace_stays() -> None:
+    held = Configuration()
+    held.replace("WasmPlugin", [plugin(ONE)])
+    received = held.replace("WasmPlugin", [of_another_type(ONE)])
+    assert set(received.refused) == {ONE}
+    assert not received
+    assert list(versions(held)) == [ONE]
+
+
+def of_an_unknown_type(name: str) -> mcp.Resource:
+    made = plugin(name)
+    made.body.type_url = "type.googleapis.com/no.such.Type"
+    return made
+
+
+@pytest.mark.parametrize("bad", [undecodable, of_an_unknown_type, without_a_body])
 def test_a_resource_that_cant_be_read_is_left_out_and_what_it_replaces_is_gone(bad: Any) -> None:
     held = Configuration()
     held.replace("WasmPlugin", [plugin(ONE), plugin(TWO)])

@@ -163,15 +163,45 @@ def test_an_older_plugin_stands_before_a_younger_one() -> None:
         return [name.rpartition(".")[2] for name in plugin_names(listener)]
 
     assert names() == ["c", "b", "a"]
-    versions = {plugin.key: plugin.version for plugin in held.freeze()[1]}
+    # An age alone is no change, and counts from the next one on.
     ages["c"] = 400
+    assert names() == ["c", "b", "a"]
+    spec["pluginName"] = "other"
     assert names() == ["b", "a", "c"]
-    assert {plugin.key: plugin.version for plugin in held.freeze()[1]} == versions
 
 
 def test_a_plugin_of_the_root_namespace_counts_for_every_proxy_behind_the_proxys_own() -> None:
     specs = {**plugins(own={}, first={"priority": 1}), "istio-system/everyone": {"url": URL}}
     assert chain(specs) == ["first", "own", "everyone"]
+    # The fork of 1.19 has them the other way round.
+    assert chain(specs, "higress-1.19") == ["first", "everyone", "own"]
+
+
+GATEWAY_API = "gateway.networking.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("spec", "selected"),
+    [
+        ({}, True),
+        ({"selector": {"matchLabels": {"app": "other"}}}, False),
+        ({"targetRef": {"group": GATEWAY_API, "kind": "Gateway", "name": "edge"}}, True),
+        ({"targetRefs": [{"group": GATEWAY_API, "kind": "Gateway", "name": "edge"}]}, True),
+        ({"targetRefs": [{"group": GATEWAY_API, "kind": "Gateway", "name": "other"}]}, False),
+        ({"targetRefs": [{"group": "", "kind": "Service", "name": "edge"}]}, False),
+        ({"targetRefs": [{"group": GATEWAY_API, "kind": "GatewayClass", "name": "edge"}]}, False),
+    ],
+    ids=str,
+)
+def test_a_proxy_of_the_gateway_api_is_found_by_its_gateways_name(spec: dict[str, Any], selected: bool) -> None:
+    gateway = {**GATEWAY["higress-system/gateway"], "selector": {}}
+    held = configuration(Gateway={"higress-system/gateway": gateway}, WasmPlugin=plugins(one=spec))
+    node = Node(NODE.id, {f"{GATEWAY_API}/gateway-name": "edge"})
+    listener = answered(push_context(held), LDS, node)[LISTENER]
+    assert bool(plugin_names(listener)) is selected
+    # Every other proxy passes over a plugin with a targetRef.
+    other = answered(push_context(held), LDS, Node(NODE.id))[LISTENER]
+    assert bool(plugin_names(other)) is (spec == {})
 
 
 def test_a_plugin_of_another_namespace_does_not_count() -> None:
@@ -194,7 +224,9 @@ def test_a_selector_must_match_with_all_its_labels(labels: dict[str, str], selec
     specs = plugins(one={"selector": {"matchLabels": labels}})
     assert chain(specs) == (["one"] if selected else [])
     held = configuration(Gateway=GATEWAY, WasmPlugin=specs)
-    assert bool(answered(push_context(held), ECDS)) is selected
+    assert bool(answered(push_context(held, "higress-1.19"), ECDS)) is selected
+    # 1.27 serves it to whoever names it.
+    assert answered(push_context(held, "istio-1.27"), ECDS)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from google.protobuf import symbol_database
 
 import tests.independent  # noqa: F401 - registers Envoy's messages
 from sim.proto_gen import envoy_discovery_pb2, envoy_extension_pb2
+
+importlib.import_module("udpa.type.v1.typed_struct_pb2")
 
 _DISCOVERY = "envoy.service.discovery.v3."
 _CORE = "envoy.config.core.v3."
@@ -26,6 +29,7 @@ PAIRS = {
         )
     },
     "ecdsim.envoy.extension.TypedExtensionConfig": _CORE + "TypedExtensionConfig",
+    "ecdsim.envoy.extension.TypedStruct": "udpa.type.v1.TypedStruct",
     "ecdsim.envoy.extension.Wasm": "envoy.extensions.filters.http.wasm.v3.Wasm",
     "ecdsim.envoy.extension.PluginConfig": "envoy.extensions.wasm.v3.PluginConfig",
     "ecdsim.envoy.extension.VmConfig": "envoy.extensions.wasm.v3.VmConfig",
