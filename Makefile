@@ -35,7 +35,7 @@ test: $(DEV_STAMP) ## Run the tests
 	$(BIN)/pytest -n $(WORKERS) -q
 
 scenarios: $(STAMP) ## Run every scenario of the library
-	@set -e; for each in scenarios/*/; do echo "== $$each"; $(BIN)/ecdsim run "$$each" --quiet -o json > /dev/null; done; echo "all passed"
+	$(BIN)/ecdsim test scenarios
 
 bench: $(DEV_STAMP) ## Measure the pipeline against the floor, in one run
 	$(BIN)/python -m bench

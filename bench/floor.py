@@ -16,7 +16,7 @@ from sim.profiles import Profile
 from sim.proto_gen import envoy_extension_pb2 as envoy_ext
 from sim.proto_gen import istio_extensions_pb2 as ext
 from sim.proto_gen import istio_networking_pb2 as net
-from sim.scenario.pipeline import gateway_ready
+from sim.scenario.readiness import gateway_ready
 from sim.trace import Trace
 from sim.xds import AdsServer, Answer, Reaction, Resource, ServerStream, ads_server
 from sim.xds.packing import pack_own

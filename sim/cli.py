@@ -12,12 +12,20 @@ from sim.commands.agent import agent
 from sim.commands.aliases import AliasedGroup
 from sim.commands.convert import convert
 from sim.commands.core import core
+from sim.commands.diff import diff
 from sim.commands.discovery import discovery
+from sim.commands.envoy import envoy_command
+from sim.commands.import_dump import import_dump_command
+from sim.commands.match import match
 from sim.commands.output import discard_stdout
+from sim.commands.plugin import plugin
 from sim.commands.proxy_config import proxy_config
 from sim.commands.proxy_status import proxy_status
 from sim.commands.registry import registry
+from sim.commands.replay import replay
+from sim.commands.report import report
 from sim.commands.run import run, schema, validate
+from sim.commands.test import test
 from sim.errors import SimError
 
 
@@ -27,8 +35,12 @@ def cli() -> None:
     """Replay how a Wasm plugin reaches a gateway, into a real Envoy, and measure every step."""
 
 
-for command in (run, validate, schema, convert, core, discovery, agent, registry):
+for command in (run, test, diff, replay, validate, schema, convert, match, core, discovery, agent, registry):
     cli.add_command(command)
+cli.add_command(report)
+cli.add_command(import_dump_command)
+cli.add_command(plugin)
+cli.add_command(envoy_command)
 cli.add_aliased(proxy_config, ["pc"])
 cli.add_aliased(proxy_status, ["ps"])
 

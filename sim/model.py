@@ -27,6 +27,8 @@ SYSTEM_NAMESPACE = "higress-system"
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
+_RELEASE = re.compile(r"\d+\.\d+\.\d+([.-]?[a-z0-9]+)*")
+
 #: As Go's time.ParseDuration reads it; µ is two characters that look alike.
 _GO_DURATION = re.compile(r"(?P<number>\d+\.?\d*|\.\d+)(?P<unit>ns|us|\u00b5s|\u03bcs|ms|s|m|h)", re.ASCII)
 _GO_SECONDS = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, **_SECONDS}
@@ -61,6 +63,11 @@ def parse_go_duration_s(text: str) -> float:
     if total is None or total > _GO_LONGEST_S:
         raise ValueError(f"{text!r} is not a duration; write a number and a unit, such as 100ms, 5s or 1h30m")
     return total
+
+
+def is_release(text: str) -> bool:
+    """Whether a text is a program's version, such as 1.36.4, and no path."""
+    return _RELEASE.fullmatch(text) is not None
 
 
 def _sum_s(text: str, pattern: re.Pattern[str], seconds: Mapping[str, float]) -> float | None:

@@ -7,11 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sim.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def output_choice(*formats: str) -> Callable[[Any], Any]:
@@ -43,6 +46,20 @@ def reading_may_end() -> Iterator[None]:
     except OSError as error:
         discard_stdout()
         raise EnvironmentProblem(f"can't write to stdout: {error.strerror}", hint="is the disk full?") from error
+
+
+def stdout_console() -> Console:
+    """Rich on stdout, where a reader that left is ours to handle: use it inside `reading_may_end`."""
+    from rich.console import Console
+
+    console = Console()
+    # Rich would end the process with 1, which is what a failed expectation means.
+    console.on_broken_pipe = _reader_left  # type: ignore[method-assign]  # rich's own hook for it
+    return console
+
+
+def _reader_left() -> None:
+    raise BrokenPipeError
 
 
 def discard_stdout() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,27 +9,26 @@ from typing import TYPE_CHECKING
 import click
 
 from sim.commands import statuses
-from sim.commands.output import output_option, reading_may_end, write_data
+from sim.commands.output import output_option, reading_may_end, stdout_console, write_data
+from sim.commands.part_options import abi_shim_option
+from sim.commands.run_options import envoy_option, fixed_option, pinned_axes, profile_option, runs_dir_option
 from sim.commands.until_signal import run_async
 from sim.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sim.profiles import AbiShim
     from sim.scenario.result import Result
 
 
 @click.command()
 @click.argument("scenario", type=click.Path(path_type=Path))
 @output_option
-@click.option("--envoy", metavar="PATH", help="The Envoy binary (default: $ENVOY, else the packaged one).")
-@click.option("--profile", metavar="NAME|FILE", help="Another profile than the scenario's.")
-@click.option(
-    "--fixed",
-    multiple=True,
-    metavar="NAME",
-    help="Do not reproduce this bug of the profile, besides those that the scenario names; repeatable.",
-)
+@envoy_option
+@profile_option
+@fixed_option
+@abi_shim_option
 @click.option(
     "--with",
     "external",
@@ -39,12 +37,14 @@ if TYPE_CHECKING:
     help="Use a core, discovery or registry that is already running; repeatable.",
 )
 @click.option(
-    "--runs-dir",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Where the run directory is made.",
+    "--record",
+    multiple=True,
+    metavar="HOP",
+    type=click.Choice(["core-discovery", "discovery-agent", "agent-envoy", "all"]),
+    help="Keep every message of core-discovery, discovery-agent, agent-envoy, or all; repeatable. See ecdsim replay.",
 )
+@click.option("--combination", metavar="NAME", help="Of a scenario with a matrix, run this combination alone.")
+@runs_dir_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 def run(
     scenario: Path,
@@ -52,11 +52,16 @@ def run(
     envoy: str | None,
     profile: str | None,
     fixed: tuple[str, ...],
+    abi_shim: AbiShim | None,
     external: tuple[str, ...],
+    record: tuple[str, ...],
+    combination: str | None,
     runs_dir: Path,
     quiet: bool,
 ) -> int:
     """Run a SCENARIO (a .yaml file, or a folder that holds scenario.yaml) and report what happened.
+
+    One with a matrix is run once for each combination; what -o json prints is then a list, and the status the worst.
 
     Exits with 0 when it passed, 1 when an expectation or a step failed, 2 when the scenario is not valid, 3 when the
     environment did not allow it (no Envoy, a taken port, a part that died), 130 when interrupted.
@@ -64,52 +69,76 @@ def run(
     from rich.console import Console
 
     from sim.report.progress import Progress
+    from sim.report.suite_lines import combination_lines
     from sim.report.terminal import print_report
     from sim.scenario.external import ExternalParts
-    from sim.scenario.load import load_scenario
-    from sim.scenario.runner import RunOptions, run_scenario
+    from sim.scenario.load import load_scenarios
+    from sim.scenario.matrix import choose
+    from sim.scenario.recording import HOPS
+    from sim.scenario.runner import RunOptions, check_envoys, run_scenario
     from sim.trace import Trace
 
-    loaded = load_scenario(scenario)
+    loaded = load_scenarios(scenario, pinned_axes(envoy, profile))
+    several = loaded[0].combination is not None and combination is None
+    if combination is not None:
+        loaded = choose(loaded, combination)
     options = RunOptions(
         runs_dir=runs_dir,
         envoy=envoy,
         profile=profile,
         fixed=frozenset(fixed),
         external=ExternalParts.parse(external),
+        record=frozenset(HOPS if "all" in record else record),
+        abi_shim=abi_shim,
+        warn=lambda doubt: click.echo(f"warning: {doubt}", err=True),
     )
-    trace = Trace()
-    with nullcontext() if quiet else Progress(Console(stderr=True), trace) as progress:
-        result = run_async(run_scenario(loaded, options, trace, progress))
+    check_envoys(loaded, options)
+
+    async def carry_out() -> list[Result]:
+        results = []
+        for each in loaded:
+            trace = Trace()
+            with nullcontext() if quiet else Progress(Console(stderr=True), trace) as progress:
+                result = await run_scenario(each, options, trace, progress)
+            results.append(result)
+            _write_report(result)
+            if output == "table":
+                with reading_may_end():
+                    print_report(stdout_console(), result, trace.events)
+                    click.echo("\n" if several else "", nl=False)
+        return results
+
+    results = run_async(carry_out())
     with reading_may_end():
-        if output == "table":
-            console = Console()
-            # Rich would end the process with 1, which is what a failed expectation means.
-            console.on_broken_pipe = _reader_left  # type: ignore[method-assign]  # rich's own hook for it
-            print_report(console, result, trace.events)
-        else:
-            write_data(result.to_json(), output)
+        if output != "table":
+            data = [result.to_json() for result in results]
+            write_data(data if several else data[0], output)
+        elif several:
+            for line in combination_lines(results):
+                click.echo(line)
     if output != "table":
-        for problem in _problems(result):
+        for problem in (problem for result in results for problem in _problems(result)):
             click.echo(problem, err=True)
-    return {"passed": statuses.PASSED, "failed": statuses.FAILED}.get(result.outcome, statuses.ENVIRONMENT)
+    outcomes = {"passed": statuses.PASSED, "failed": statuses.FAILED, "error": statuses.ENVIRONMENT}
+    return max(outcomes[result.outcome] for result in results)
 
 
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
 def validate(scenarios: tuple[Path, ...]) -> int:
-    """Check SCENARIOS, and every file that they name, without starting anything."""
-    from sim.scenario.load import load_scenario
+    """Check SCENARIOS, all combinations of each, and every file that they name, without starting anything."""
+    from sim.scenario.load import load_scenarios
 
     refused = 0
     for path in scenarios:
         try:
-            loaded = load_scenario(path)
+            loaded = load_scenarios(path)
         except InvalidInput as error:
             click.echo(str(error), err=True)
             refused += 1
         else:
-            click.echo(f"{path}: valid ({loaded.name})")
+            told = f", {len(loaded)} combinations" if loaded[0].combination is not None else ""
+            click.echo(f"{path}: valid ({loaded[0].name}{told})")
     return statuses.USAGE if refused else statuses.PASSED
 
 
@@ -124,12 +153,22 @@ def schema(what: str) -> None:
         write_data(scenario_schema() if what == "scenario" else result_schema(), "json")
 
 
-def _reader_left() -> None:
-    raise BrokenPipeError
+def _write_report(result: Result) -> None:
+    """Put report.html into the run directory; where that fails, say so, and nothing else changes."""
+    from sim.report.html import write_page
+
+    if result.directory is None:
+        return
+    try:
+        write_page(Path(result.directory))
+    except Exception as error:  # noqa: BLE001  whatever is wrong with the picture, the run and its outcome stand
+        click.echo(f"warning: no report.html was written: {error}", err=True)
 
 
 def _problems(result: Result) -> Iterator[str]:
     """What went wrong, in a line each, for whoever only gets data on stdout."""
+    from sim.scenario.expect import in_words
+
     if result.error is not None:
         place = f"{result.error.where}: " if result.error.where else ""
         yield f"{place}{result.error.message}"
@@ -139,5 +178,9 @@ def _problems(result: Result) -> Iterator[str]:
             yield result.error.log_tail
     for expectation in result.expectations:
         if not expectation.passed:
-            why = expectation.error or json.dumps(expectation.actual, ensure_ascii=False)
-            yield f"{expectation.where}: not so: {expectation.that}  ({why})"
+            yield f"{expectation.where}: not so: {expectation.that}  ({in_words(expectation)})"
+    for threshold in result.thresholds:
+        if not threshold.passed:
+            unit = "" if threshold.that.lstrip().startswith("count") else " ms"
+            why = threshold.error or f"{threshold.actual}{unit} over {threshold.count} rollouts"
+            yield f"{threshold.where}: not so: {threshold.metric} {threshold.that}  ({why})"

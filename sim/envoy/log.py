@@ -36,6 +36,11 @@ class LogLine:
         return self.component == "wasm" and "Thread-Local Wasm created" in self.text
 
     @property
+    def main_loop_starts(self) -> bool:
+        """The bootstrap is done with; what comes over xDS comes from now on."""
+        return self.component == "main" and "starting main dispatch loop" in self.text
+
+    @property
     def active_vms(self) -> int | None:
         """How many VMs the line says there are now."""
         found = re.search(r"(\d+) now active", self.text)

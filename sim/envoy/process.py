@@ -20,6 +20,7 @@ from sim.envoy.admin import Admin, admin
 from sim.envoy.binary import EnvoyBinary
 from sim.envoy.bootstrap import BootstrapOptions, bootstrap
 from sim.envoy.log import COMPONENT_LEVELS, LOG_FORMAT, LogLine, parse_line
+from sim.envoy.wasm_support import needs_early_v8, with_early_v8
 from sim.errors import EnvironmentProblem, PartDied
 from sim.trace import Trace
 
@@ -42,12 +43,16 @@ class EnvoyOptions:
 class Envoy:
     """A running Envoy. `died` resolves, with the error, when it ends although nobody asked it to."""
 
-    def __init__(self, options: EnvoyOptions, process: asyncio.subprocess.Process, trace: Trace) -> None:
+    def __init__(
+        self, options: EnvoyOptions, process: asyncio.subprocess.Process, trace: Trace, *, early_v8: bool = False
+    ) -> None:
         self._options = options
         self._process = process
         self._trace = trace
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         self._worker_by_thread: dict[int, int] = {}
+        #: Whether what it tells of Wasm is still about the bootstrap's own module.
+        self._early_v8 = early_v8
         self.died: asyncio.Future[PartDied] = asyncio.get_running_loop().create_future()
         self.stopping = False
         #: Nanoseconds to take from the wall clock to get CLOCK_MONOTONIC.
@@ -107,6 +112,9 @@ class Envoy:
 
     def _trace_line(self, line: LogLine) -> None:
         t_ns = line.wall_ns - self.wall_offset_ns
+        if self._early_v8:
+            self._early_v8 = not line.main_loop_starts
+            return
         if line.base_created:
             self._trace.emit("envoy.compile", t_ns=t_ns, active_vms=line.active_vms)
         elif line.thread_local_created:
@@ -154,6 +162,9 @@ async def envoy(options: EnvoyOptions, trace: Trace) -> AsyncIterator[Envoy]:
     directory = options.directory
     config = directory / "bootstrap.json"
     made = options.bootstrap if isinstance(options.bootstrap, dict) else bootstrap(options.bootstrap)
+    early_v8 = needs_early_v8(options.binary.version)
+    if early_v8:
+        made = with_early_v8(made)
     config.write_text(json.dumps(made, indent=1), encoding="utf-8")
     admin_file = directory / "admin-address"
     admin_file.unlink(missing_ok=True)
@@ -184,7 +195,7 @@ async def envoy(options: EnvoyOptions, trace: Trace) -> AsyncIterator[Envoy]:
                 )
         except OSError as error:
             raise EnvironmentProblem(f"{options.binary.path} can't be started: {error.strerror}") from error
-    running = Envoy(options, process, trace)
+    running = Envoy(options, process, trace, early_v8=early_v8)
     reader = asyncio.create_task(running.read_log(), name="envoy-log")
     try:
         address = await _admin_address(running, admin_file, options.start_timeout_s)

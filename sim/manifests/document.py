@@ -81,8 +81,9 @@ class _Anchored:
 class _Reader:
     """Builds documents out of the parser's events, so that a plain scalar can be told from a quoted one."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, *, literal_keys: bool) -> None:
         self._file = file
+        self._literal_keys = literal_keys
         self._events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
         self._anchors: dict[str, _Anchored] = {}
         self._positions: dict[Path, Position] = {}
@@ -162,7 +163,7 @@ class _Reader:
         if value is None:
             raise self._invalid(event, path, "a key must be a string, not null")
         if isinstance(value, bool):
-            return "true" if value else "false"
+            return event.value if self._literal_keys else "true" if value else "false"
         return value if isinstance(value, str) else str(value)
 
     def _scalar(self, event: ScalarEvent, path: Path) -> Any:
@@ -193,10 +194,14 @@ class _Reader:
         return InvalidInput(message, where=Location(self._file, *_position(event), key=path_text(path) or None))
 
 
-def read_documents(text: str, file: str) -> list[Document]:
-    """Every document of `text` that is not empty. Raises InvalidInput with file, line and column."""
+def read_documents(text: str, file: str, *, literal_keys: bool = False) -> list[Document]:
+    """Every document of `text` that is not empty. Raises InvalidInput with file, line and column.
+
+    As for kubectl, the bare key `on` is `true`; with `literal_keys` it is what was written.
+    """
     try:
-        return [document for document in _Reader(text, file).documents() if document.data is not None]
+        reader = _Reader(text, file, literal_keys=literal_keys)
+        return [document for document in reader.documents() if document.data is not None]
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = Location(file, mark.line + 1, mark.column + 1) if mark is not None else Location(file)

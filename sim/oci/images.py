@@ -15,6 +15,7 @@ import gzip
 import io
 import json
 import tarfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -86,12 +87,25 @@ class Image:
         return (self.config, *self.layers)
 
 
-def build_image(module: bytes, image_format: ImageFormat = "docker", *, member: str | None = None) -> Image:
+def build_image(
+    module: bytes,
+    image_format: ImageFormat = "docker",
+    *,
+    member: str | None = None,
+    layers: Sequence[str] | None = None,
+) -> Image:
     """An image of the Wasm module.
 
     `member` names the file in the layer's archive: `plugin.wasm`, for `guide` `main.wasm`, unless told otherwise.
+    `layers` are the media types of the layers where they are to be others than the format's: an archive (`…gzip`) or a
+    module (`…+wasm`) holds the module, everything else a few bytes; of several archives the last one does.
     Raises InvalidInput for an unknown format, and for a member where the format has no archive.
     """
+    if layers is not None:
+        usual = build_image(module, image_format)
+        contents = _layer_contents(module, member or PLUGIN_FILE, layers)
+        blobs = tuple(Blob(media_type, content) for media_type, content in zip(layers, contents, strict=True))
+        return _image(usual.media_type, usual.config, blobs)
     match image_format:
         case "docker":
             return _container(module, member or PLUGIN_FILE, DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER)
@@ -123,6 +137,16 @@ def tar_archive(members: dict[str, bytes]) -> bytes:
 def compressed(content: bytes) -> bytes:
     """gzip without a time stamp or a file name."""
     return gzip.compress(content, compresslevel=6, mtime=0)
+
+
+def _layer_contents(module: bytes, member: str, layers: Sequence[str]) -> Iterator[bytes]:
+    archives = [number for number, media_type in enumerate(layers) if media_type.endswith("gzip")]
+    for number, media_type in enumerate(layers):
+        if number in archives:
+            held = {member: module} if number == archives[-1] else {f"{number}.txt": b"something else\n"}
+            yield compressed(tar_archive(held))
+        else:
+            yield module if media_type.endswith("+wasm") else f'{{"layer": {number}}}\n'.encode()
 
 
 def _container(module: bytes, member: str, manifest_type: str, config_type: str, layer_type: str) -> Image:

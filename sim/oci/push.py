@@ -21,57 +21,72 @@ async def push(
     *,
     user: str | None = None,
     password: str = "",
+    ca_pem: str | None = None,
 ) -> str:
     """Push the image to the repository and tag of `reference` on the registry at `registry_address` (host:port).
 
     The registry that the reference names is not contacted: it may be one that a mirror table maps to this address.
-    `insecure` is plain HTTP. Returns the manifest's digest. Raises EnvironmentProblem when the registry can't be
-    reached or refuses.
+    `insecure` is plain HTTP; without it the registry's certificate must be by `ca_pem`, a private CA, or, where that is
+    None, by one that the system trusts. Returns the manifest's digest. Raises EnvironmentProblem when the registry
+    can't be reached or refuses.
     """
     target = parse_reference(reference) if isinstance(reference, str) else reference
-    return await asyncio.to_thread(_push, image, target, registry_address, insecure, user, password)
+    return await asyncio.to_thread(_push, image, target, registry_address, insecure, user, password, ca_pem)
 
 
-def _push(image: Image, target: Reference, address: str, insecure: bool, user: str | None, password: str) -> str:
+def _push(
+    image: Image,
+    target: Reference,
+    address: str,
+    insecure: bool,
+    user: str | None,
+    password: str,
+    ca_pem: str | None,
+) -> str:
     # Here and not at the top: it takes a third of a second, and most runs that read images push none.
     import oras.container
     import oras.logger
     import oras.provider
 
     _silence(oras.logger.logger)
-    provider = oras.provider.Registry(hostname=address, insecure=insecure)
-    # A push to this address is never anything for the user's proxy or netrc.
-    provider.session.trust_env = False
-    # The package tries everything five times over two minutes; an embedded registry answers or it never will.
-    provider.do_request = oras.provider.Registry.do_request.__wrapped__.__get__(provider)
-    # It would answer any challenge by asking its realm, even one that is no address; `_log_in` did that already.
-    provider.auth.authenticate_request = _answer_no_challenge
-    container = oras.container.Container(f"{address}/{target.repository}")
-    container.tag = target.identifier
-    try:
-        if user is not None:
-            _log_in(provider, target.repository, user, password)
-        with tempfile.TemporaryDirectory(prefix="ecdsim-push-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ecdsim-push-") as folder:
+        trusted: bool | str = True
+        if ca_pem is not None:
+            trusted = str(Path(folder) / "ca.pem")
+            Path(trusted).write_text(ca_pem)
+        provider = oras.provider.Registry(hostname=address, insecure=insecure, tls_verify=trusted)
+        # A push to this address is never anything for the user's proxy or netrc.
+        provider.session.trust_env = False
+        provider.session.verify = trusted
+        # The package tries everything five times over two minutes; an embedded registry answers or it never will.
+        provider.do_request = oras.provider.Registry.do_request.__wrapped__.__get__(provider)
+        # It would answer any challenge by asking its realm, even one that is no address; `_log_in` did that already.
+        provider.auth.authenticate_request = _answer_no_challenge
+        container = oras.container.Container(f"{address}/{target.repository}")
+        container.tag = target.identifier
+        try:
+            if user is not None:
+                _log_in(provider, target.repository, user, password)
             for blob in image.blobs:
                 path = Path(folder) / blob.digest.partition(":")[2]
                 path.write_bytes(blob.content)
                 _check(provider.upload_blob(str(path), container, blob.descriptor()), blob.digest, address)
-        # The package's own upload_manifest writes the JSON anew and always as an OCI manifest, so that
-        # the digest and the Docker media type would be lost.
-        response = provider.do_request(
-            f"{provider.prefix}://{container.manifest_url()}",
-            "PUT",
-            data=image.manifest,
-            headers={"Content-Type": image.media_type},
-        )
-        _check(response, f"the manifest of {target}", address)
-    except (OSError, ValueError) as error:
-        raise EnvironmentProblem(
-            f"can't push {target} to the registry at {address}: {error}",
-            hint="check that the registry runs there and that the user may push",
-        ) from error
-    finally:
-        provider.session.close()
+            # The package's own upload_manifest writes the JSON anew and always as an OCI manifest, so that
+            # the digest and the Docker media type would be lost.
+            response = provider.do_request(
+                f"{provider.prefix}://{container.manifest_url()}",
+                "PUT",
+                data=image.manifest,
+                headers={"Content-Type": image.media_type},
+            )
+            _check(response, f"the manifest of {target}", address)
+        except (OSError, ValueError) as error:
+            raise EnvironmentProblem(
+                f"can't push {target} to the registry at {address}: {error}",
+                hint="check that the registry runs there and that the user may push",
+            ) from error
+        finally:
+            provider.session.close()
     return image.digest
 
 

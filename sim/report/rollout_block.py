@@ -118,6 +118,10 @@ def _settled_note(rollout: Rollout, traffic: bool) -> str:
 
 
 def _print_ending(page: Page, rollout: Rollout, events: Sequence[Event]) -> None:
+    shim = next((event.data for event in events if event.event == "agent.shim"), None)
+    if shim is not None:
+        told = f"ABI {shim.get('abi')} shimmed to {shim.get('shim_abi')}, which stock Envoy knows"
+        page.line(_label("module"), clean(told))
     page.packed(_label("workers"), [_switch(worker) for worker in rollout.workers] or [NOTHING])
     page.line(_label("answer"), _answer(rollout, events))
     page.line(_label("listener"), _listener(rollout))

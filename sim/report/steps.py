@@ -130,7 +130,12 @@ STEPS: tuple[Step, ...] = (
             "The agent takes the wasm out of the image, puts the local file in place of the URL, and answers Envoy.",
             "Agent 解出 wasm 文件，把 URL 改写成本地路径，再响应 Envoy。",
         ),
-        events=(EventName("agent.unpack"), EventName("agent.rewrite"), EventName("agent.deliver", ECDS)),
+        events=(
+            EventName("agent.unpack"),
+            EventName("agent.shim"),
+            EventName("agent.rewrite"),
+            EventName("agent.deliver", ECDS),
+        ),
         stages=("unpack", "rewrite", "deliver"),
         troubles=(EventName("agent.nack"),),
     ),

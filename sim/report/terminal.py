@@ -1,18 +1,16 @@
-"""The report of a run on the terminal: rollouts, traffic, expectations, errors, and the outcome as the last line."""
+"""The report of a run on the terminal: rollouts, traffic, what was expected, errors; the outcome as the last line."""
 
 from __future__ import annotations
-
-import json
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from sim.report.expectations import print_expectations, print_thresholds
 from sim.report.page import Page, joined
 from sim.report.phrases import NOTHING, clean, counted, lines_of, milliseconds
 from sim.report.rollout_block import print_rollout
 from sim.report.waterfall import events_of_rollouts
-from sim.scenario.result import ErrorReport, Expectation, Result, Traffic
+from sim.scenario.result import ErrorReport, Result, Traffic
 from sim.trace import Event
 
 _OUTCOMES = {
@@ -43,7 +41,10 @@ def print_report(console: Console, result: Result, events: list[Event]) -> None:
         _print_traffic(page, name, traffic)
     if result.expectations:
         page.blank()
-        _print_expectations(page, result.expectations)
+        print_expectations(page, result.expectations)
+    if result.thresholds:
+        page.blank()
+        print_thresholds(page, result.thresholds)
     if result.error is not None:
         page.blank()
         _print_error(page, result.error)
@@ -114,25 +115,6 @@ def _percent(count: int, total: int) -> str:
     return ">99 %" if 99 < share < 100 else f"{share:.0f} %"
 
 
-def _print_expectations(page: Page, expectations: list[Expectation]) -> None:
-    held = sum(expectation.passed for expectation in expectations)
-    page.line(("expectations", "bold"), f"  {held} of {len(expectations)} hold")
-    for expectation in expectations:
-        if expectation.passed:
-            page.wrapped(joined("  ", ("✓ ", "green")), Text(clean(expectation.that)))
-            continue
-        page.wrapped(joined("  ", ("✗ ", "bold red")), Text(clean(expectation.that), style="red"))
-        for path, value in expectation.actual.items():
-            page.wrapped(Text("      "), joined(f"{clean(path)} is ", (_actual(value), "bold")))
-        if expectation.error is not None:
-            page.wrapped(Text("      "), Text(clean(expectation.error)))
-        page.whole("      ", (clean(expectation.where), "dim"))
-
-
-def _actual(value: Any) -> str:
-    return f"{NOTHING} (null: it did not happen)" if value is None else clean(json.dumps(value, ensure_ascii=False))
-
-
 def _print_error(page: Page, error: ErrorReport) -> None:
     told = error.part is None or error.message.startswith(error.part)
     part = "" if told else f" in {clean(error.part or '')}"
@@ -153,9 +135,10 @@ def _print_error(page: Page, error: ErrorReport) -> None:
 def _print_outcome(page: Page, result: Result) -> None:
     word, style = _OUTCOMES[result.outcome]
     pieces: list[str | tuple[str, str]] = [(word, style)]
-    missed = sum(not expectation.passed for expectation in result.expectations)
-    if result.outcome == "failed" and missed:
-        pieces.append(f" · {missed} of {counted(len(result.expectations), 'expectation')} failed")
+    for held, noun in ((result.expectations, "expectation"), (result.thresholds, "threshold")):
+        missed = sum(not each.passed for each in held)
+        if result.outcome == "failed" and missed:
+            pieces.append(f" · {missed} of {counted(len(held), noun)} failed")
     pieces.append(f" · {milliseconds(result.duration_ms)}")
     if result.directory is not None:
         pieces.append(f" · {clean(result.directory)}")

@@ -81,6 +81,8 @@ def to_cel(data: Any) -> Any:
         return celtypes.DoubleType(data)
     if isinstance(data, str):
         return celtypes.StringType(data)
+    if isinstance(data, Mapping) and not isinstance(data, dict):
+        return LazyMap(data)
     if isinstance(data, Mapping):
         made = NullableMap() if isinstance(data, Nullable) else celtypes.MapType()
         for key, value in data.items():
@@ -97,12 +99,29 @@ class NullableMap(celtypes.MapType):  # type: ignore[misc]  # celpy is Any to my
     """`Nullable` for celpy."""
 
 
-def evaluate(tree: Tree, text: str, variables: Mapping[str, Any]) -> Any:
+class LazyMap(NullableMap):
+    """A mapping that is no dict, for celpy: a value is made celpy's when an expression names its key."""
+
+    def __init__(self, source: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._source = source
+
+    def __contains__(self, key: object) -> bool:
+        return str(key) in self._source
+
+    def at(self, key: str) -> Any:
+        """The value in celpy's types; None where there is no such key."""
+        return to_cel(self._source[key]) if key in self._source else None
+
+
+def evaluate(
+    tree: Tree, text: str, variables: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]] | None = None
+) -> Any:
     """The value of a tree out of `text`. Raises Untrue, in words for the expression's author.
 
-    `variables` are as `to_cel` makes them.
+    `variables` are as `to_cel` makes them, and so is what `functions`, besides CEL's own, give.
     """
-    activation = Activation(functions=_FUNCTIONS)
+    activation = Activation(functions={**_FUNCTIONS, **(functions or {})})
     try:
         with deep_recursion():
             return Evaluator(tree, activation, text).evaluate(dict(variables))
@@ -181,6 +200,17 @@ class Evaluator(celpy.evaluation.Evaluator):  # type: ignore[misc]  # celpy is A
             return self._item(member_tree, member, index)
         return self._lookup(member_tree, member, index)
 
+    def macro_has_eval(self, exprlist: Tree) -> Any:
+        member = exprlist.children[0] if exprlist.children else exprlist
+        while member.data != "member_dot" and len(member.children) == 1 and hasattr(member.children[0], "data"):
+            member = member.children[0]
+        if member.data == "member_dot":
+            owner = self.visit(member.children[0])
+            if isinstance(owner, NullableMap):
+                # A missing key is null when it is asked for, and missing all the same.
+                return celtypes.BoolType(str(member.children[1]).lower() in owner)
+        return super().macro_has_eval(exprlist)
+
     def member_dot_arg(self, tree: Tree) -> Any:
         receiver = self.visit(tree.children[0])
         method = str(tree.children[1])
@@ -213,8 +243,11 @@ class Evaluator(celpy.evaluation.Evaluator):  # type: ignore[misc]  # celpy is A
             return member
         source = self._source(member_tree)
         if isinstance(member, celtypes.MapType):
+            if isinstance(member, LazyMap):
+                return member.at(str(key))
             if isinstance(member, NullableMap):
-                return member.get(str(key).lower())
+                # celpy's own get raises KeyError.
+                return dict.get(member, celtypes.StringType(str(key).lower()))
             if isinstance(key, str) and key in member:
                 return member[key]
             known = ", ".join(_key(name) for name in member)

@@ -13,10 +13,12 @@ from sim.manifests import WASM_PLUGIN, Document, Manifest, load_manifests
 from sim.oci import parse_reference
 from sim.profiles import Profile, load_profile, profile_names
 from sim.scenario.changes import bumped, edited, image_url
+from sim.scenario.event_values import PARTS, unknown_event
 from sim.scenario.expect import CompiledExpectation, check_version_rule, compile_expectation
+from sim.scenario.fault_checks import fault_problems
 from sim.scenario.images import ImageProblem, ResolvedImage, resolve_image
 from sim.scenario.places import PlacedStep, StepKey, placed
-from sim.scenario.problems import InvalidScenario, near_file, suggestion
+from sim.scenario.problems import InvalidScenario, near_file, suggestion, written_path
 from sim.scenario.schema import (
     Advance,
     AnyImage,
@@ -25,6 +27,7 @@ from sim.scenario.schema import (
     CheckThat,
     Delete,
     Edit,
+    Fault,
     Kill,
     Pause,
     Push,
@@ -34,8 +37,7 @@ from sim.scenario.schema import (
     Step,
     Wait,
 )
-
-PARTS = ("core", "discovery", "agent", "envoy", "registry", "traffic", "run")
+from sim.scenario.thresholds import PlacedThreshold, placed_thresholds
 
 _EVENT = re.compile(r"[a-z]+\.[a-z_*?]+")
 
@@ -56,6 +58,7 @@ class Check:
         self.manifests: dict[StepKey, tuple[Manifest, ...]] = {}
         self.checks: dict[StepKey, CompiledExpectation] = {}
         self.expectations: list[CompiledExpectation] = []
+        self.thresholds: tuple[PlacedThreshold, ...] = ()
         self._scenario = scenario
         self._folder = folder
         self._document = document
@@ -89,12 +92,15 @@ class Check:
                 self._attempt(partial(check_version_rule, traffic.version_by, where), where)
         self._check_gateways()
         self._walk(self.steps)
+        self.problems += fault_problems(self.steps, self._document.where)
         for index, text in enumerate(spec.expect):
             where = self._document.where("spec", "expect", index)
             compiled = partial(compile_expectation, text, where, traffic=tuple(spec.traffic))
             made = self._attempt(compiled, where)
             if made is not None:
                 self.expectations.append(made)
+        self.thresholds = placed_thresholds(spec.thresholds, self._document)
+        self._check_thresholds()
 
     def _walk(self, steps: tuple[PlacedStep, ...]) -> None:
         for each in steps:
@@ -221,6 +227,19 @@ class Check:
                 ),
                 where,
             )
+            return
+        unknown = unknown_event(event)
+        if unknown is not None:
+            self._problem(*unknown, where)
+
+    def _check_thresholds(self) -> None:
+        for metric, groups in self._scenario.spec.thresholds.items():
+            for position, group in enumerate(groups):
+                path = written_path(("spec", "thresholds", metric, position, "over"), self._document.data)
+                self._check_gateway(group.over.gateway, (*path, "gateway"))
+                plugin = group.over.plugin
+                if plugin is not None and plugin not in self._ever_applied and not self._manifests_in_doubt:
+                    self._unknown_plugin(plugin, self._ever_applied, self._document.where(*path, "plugin"))
 
     def _check_gateways(self) -> None:
         spec = self._scenario.spec
@@ -238,10 +257,16 @@ class Check:
                 self._problem(f"two gateways are called {name}", "give one of them another name", where)
         for name, traffic in spec.traffic.items():
             self._check_gateway(traffic.gateway, ("spec", "traffic", name, "gateway"))
+            if traffic.lasts and spec.upstream != "echo":
+                self._problem(
+                    f"{traffic.protocol} needs an upstream that keeps it up",
+                    "write upstream: echo under spec",
+                    self._document.where("spec", "traffic", name, "protocol"),
+                )
 
     def _check_gateway_of(self, placed_step: PlacedStep) -> None:
         step, path = placed_step.step, placed_step.path
-        if isinstance(step, Wait | Request | Advance):
+        if isinstance(step, Wait | Request | Advance | Fault):
             self._check_gateway(step.gateway, (*path, "gateway"))
         if isinstance(step, Wait) and step.ready is not None:
             self._check_gateway(step.ready, (*path, "ready"))

@@ -1,8 +1,14 @@
-"""Expectations: CEL over `result.json`, and the rules by which traffic tells one version from another."""
+"""Expectations: CEL over `result.json` and the trace, and the rules by which traffic tells versions apart.
+
+The fields of the result are names: `rollouts[1].effective_ms < 1000`. The trace is there as the function `events`,
+which `event_values.py` explains: `events("registry.request").filter(e, e.data.status == 503).size() == 2`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import linecache
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -10,12 +16,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from sim.errors import InvalidInput, Location
-from sim.scenario.result import Expectation, Result
+from sim.scenario.result import Expectation, Result, matched_events
+from sim.trace import Event
 
 _WORDS = {"and": "&&", "or": "||", "not": "!", "=": "==", "is": "==", "None": "null", "True": "true", "False": "false"}
 
 #: Fields of the result that are only known once the expectations are.
-_LATER = ("outcome", "expectations", "directory")
+_LATER = ("outcome", "expectations", "thresholds", "directory")
 
 
 class Response(BaseModel):
@@ -34,26 +41,32 @@ class VersionContext(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class CompiledExpectation:
-    """An expression that was found to be CEL over the fields of `result.json`."""
+    """An expression that was found to be CEL over the fields of `result.json` and the trace's events."""
 
     that: str
     where: Location
+    #: The text of the line at `where`, None where there is no such file.
+    line: str | None
     _tree: Any = field(repr=False, compare=False)
 
-    def evaluate(self, context: Mapping[str, Any]) -> Expectation:
-        """Hold the expression against `Result.to_json()`; never raises.
+    def evaluate(self, context: Mapping[str, Any], events: Sequence[Event] = ()) -> Expectation:
+        """Hold the expression against `Result.to_json()` and the whole trace so far; never raises.
 
         `actual` has the value of every path that the expression names and that there is; one into each item of a list
-        for the macros: `rollouts.all(r, r.acked)` tells `rollouts[0].acked`, `rollouts[1].acked`. What can't be
-        evaluated, or is neither true nor false, has not passed, and `error` says why.
+        for the macros: `rollouts.all(r, r.acked)` tells `rollouts[0].acked`, `rollouts[1].acked`. Of events it tells
+        how many there are, and the first few. What can't be evaluated, or is neither true nor false, has not passed,
+        and `error` says why. What has not passed comes with the events of what it names.
         """
         from sim.scenario import cel
-        from sim.scenario.paths import actual_values
+        from sim.scenario.event_values import FUNCTION, cel_function, lookup_in
+        from sim.scenario.evidence import Timeline, moments_around
+        from sim.scenario.path_values import seen_by
 
         variables = {name: cel.to_cel(value) for name, value in context.items()}
+        look_up, timeline = lookup_in(events), Timeline(events)
         passed, error = False, None
         try:
-            value = cel.evaluate(self._tree, self.that, variables)
+            value = cel.evaluate(self._tree, self.that, variables, {FUNCTION: cel_function(look_up)})
         except cel.Untrue as problem:
             error = str(problem.args[0])
         else:
@@ -62,22 +75,53 @@ class CompiledExpectation:
             else:
                 error = f"it gives {cel.article(value)}, neither true nor false; compare it with something"
         with cel.deep_recursion():
-            actual = actual_values(self._tree, self.that, context, variables)
+            seen = seen_by(
+                self._tree,
+                self.that,
+                context,
+                variables,
+                look_up,
+                lambda event: timeline.moment(event.origin).line(),
+                failed=not passed,
+            )
+        asked = [event.origin for event in seen.events]
         return Expectation(
             that=self.that,
             passed=passed,
-            actual=actual,
+            actual=seen.values,
             where=f"{self.where.file}:{self.where.line}" if self.where.line is not None else self.where.file,
+            line=self.line,
             error=error,
+            trace=[] if passed else moments_around(seen.decisive, asked, context, events),
         )
 
 
 def compile_expectation(text: str, where: Location, *, traffic: tuple[str, ...] | None = None) -> CompiledExpectation:
     """Read an expectation. `traffic` are the names that the scenario has under `traffic`; None: any may be used.
 
-    Raises InvalidInput, at `where`, for what is not CEL, and for a name or function that does not exist.
+    Raises InvalidInput, at `where`, for what is not CEL, for a name or function that does not exist, and for an event
+    that none of our parts emits.
     """
-    return CompiledExpectation(text, where, _compiled(text, where, Result, traffic))
+    return CompiledExpectation(text, where, _line(where), _compiled(text, where, Result, traffic))
+
+
+def in_words(seen: Expectation) -> str:
+    """Why an expectation has not passed, in one line: the error, or the values that it saw."""
+    if seen.error is not None:
+        return seen.error
+    values = []
+    for path, value in seen.actual.items():
+        matched = matched_events(value)
+        told = f"{matched[0]} matched" if matched is not None else json.dumps(value, ensure_ascii=False)
+        values.append(f"{path} = {told}")
+    return ", ".join(values) or "it names no value"
+
+
+def _line(where: Location) -> str | None:
+    if where.line is None:
+        return None
+    linecache.checkcache(where.file)
+    return linecache.getline(where.file, where.line).strip() or None
 
 
 def check_version_rule(rule: str, where: Location) -> None:
@@ -122,7 +166,9 @@ def _compiled(text: str, where: Location, names: type[BaseModel], traffic: tuple
     try:
         tree = cel.parse(text)
         with cel.deep_recursion():
-            unknown = unknown_names(tree, text, names, traffic, without=_LATER if names is Result else ())
+            over_result = names is Result
+            without = _LATER if over_result else ()
+            unknown = unknown_names(tree, text, names, traffic, without, trace=over_result)
     except cel.SyntaxProblem as problem:
         if problem.column is None:
             message = f"this is not CEL: {problem.found or 'it breaks off at its end'}"

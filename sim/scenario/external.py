@@ -9,10 +9,11 @@ from typing import Self
 
 import aiohttp
 
-from sim.errors import EnvironmentProblem, InvalidInput
+from sim.errors import EnvironmentProblem, InvalidInput, Location
+from sim.scenario.faults import REGISTRY
 from sim.scenario.load import LoadedScenario
 from sim.scenario.problems import suggestion
-from sim.scenario.schema import Apply, Bump, Delete, Edit, Wait
+from sim.scenario.schema import Apply, Bump, Delete, Edit, Fault, Wait
 
 KNOWN = ("core", "discovery", "registry")
 _PATIENCE_S = 5.0
@@ -62,6 +63,10 @@ class ExternalParts:
 
     def check(self, loaded: LoadedScenario) -> None:
         """Raises InvalidInput for a scenario that needs a part of our own in the place of one of these."""
+        self._check_guard(loaded)
+        for placed in loaded.every_step():
+            if isinstance(placed.step, Fault):
+                self._check_fault(placed.step, placed.where)
         if self.own_core:
             return
         flag = f"--with core={self.core}" if self.core is not None else f"--with discovery={self.discovery}"
@@ -94,6 +99,28 @@ class ExternalParts:
                 f"with {flag} the gateway's port is what {whose} says, and the scenario does not name it",
                 where=loaded.where("spec"),
                 hint="write gateway: {port: …} with the --gateway-port of that Core",
+            )
+
+    def _check_guard(self, loaded: LoadedScenario) -> None:
+        if self.registry is not None and "registry" in loaded.scenario.spec.model_fields_set:
+            raise InvalidInput(
+                f"spec.registry is about a registry of our own, not with --with registry={self.registry}",
+                where=loaded.where("spec", "registry"),
+                hint="leave --with out, or spec.registry, and guard that registry where it runs",
+            )
+
+    def _check_fault(self, fault: Fault, where: Location) -> None:
+        if fault.on == REGISTRY and self.registry is not None:
+            raise InvalidInput(
+                f"{fault.fault_name} is a fault of our own registry, not with --with registry={self.registry}",
+                where=where,
+                hint="leave --with out, or put a network fault on agent-registry, which is there",
+            )
+        if fault.on == "core-discovery" and self.discovery is not None:
+            raise InvalidInput(
+                f"there is no link core-discovery in this run with --with discovery={self.discovery}",
+                where=where,
+                hint="put the fault on discovery-agent, or leave --with out",
             )
 
     async def reachable(self) -> None:

@@ -10,8 +10,26 @@ from pydantic import Discriminator, Field, Tag
 from sim.oci import ImageFormat
 from sim.scenario.quantities import Text
 from sim.scenario.strict import Strict
+from sim.wasm.ballast import MAX_FUNCTIONS
 
 DEFAULT_REPOSITORY = "registry.local/plugins"
+
+
+Member = Annotated[
+    Text | None,
+    Field(
+        description="The module's name in the layer's archive; plugin.wasm, in the guide's images main.wasm",
+        examples=["main.wasm"],
+    ),
+]
+Layers = Annotated[
+    list[Text],
+    Field(
+        description="The media types of the layers, instead of the format's: archives (…gzip) and modules (…+wasm) hold"
+        " the module, all others a few bytes",
+        examples=[["application/vnd.module.wasm.content.layer.v1+wasm"]],
+    ),
+]
 
 
 class BundledImage(Strict):
@@ -20,11 +38,21 @@ class BundledImage(Strict):
     plugin: Text = Field(description="A bundled plugin, such as request-block", examples=["request-block"])
     tag: Text = Field(description="The image's tag and the version that the plugin tells in its response header")
     format: ImageFormat = Field(default="docker", description="How the module is packed")
+    functions: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_FUNCTIONS,
+        description="So many more functions that nobody calls, of some 330 bytes each: Envoy compiles them all, as it"
+        " does those of a large plugin",
+        examples=[20000],
+    )
     as_: Text | None = Field(
         default=None,
         alias="as",
         description=f"The image's reference; {DEFAULT_REPOSITORY}/<plugin>:<tag> unless told otherwise",
     )
+    member: Member = None
+    layers: Layers = Field(default_factory=list)
 
     @property
     def reference_text(self) -> str:
@@ -37,6 +65,8 @@ class FileImage(Strict):
     file: Text = Field(description="A .wasm file; a relative path starts at the scenario's folder")
     as_: Text = Field(alias="as", description="The image's reference", examples=["hub.example.com/team/block:2.0.0"])
     format: ImageFormat = Field(default="docker", description="How the module is packed")
+    member: Member = None
+    layers: Layers = Field(default_factory=list)
 
     @property
     def reference_text(self) -> str:

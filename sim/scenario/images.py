@@ -14,6 +14,7 @@ from sim.oci import Image, ImageFormat, Reference, build_image, is_tag, is_wasm,
 from sim.scenario.problems import near_file
 from sim.scenario.schema import AnyImage, BundledImage, FileImage
 from sim.wasm import bundled, stamp
+from sim.wasm.ballast import with_ballast
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class ResolvedImage:
     def module(self) -> bytes:
         """The Wasm module. Raises InvalidInput when the file has gone since it was checked."""
         if self.plugin is not None and self.version is not None:
-            return stamp(bundled(self.plugin).module, self.version)
+            made = stamp(bundled(self.plugin).module, self.version)
+            functions = self.entry.functions if isinstance(self.entry, BundledImage) else None
+            return made if functions is None else with_ballast(made, functions)
         assert self.file is not None
         try:
             return self.file.read_bytes()
@@ -45,11 +48,12 @@ class ResolvedImage:
 
     def build(self) -> Image:
         """The image, ready to be pushed; always the same bytes."""
-        return build_image(self.module, self.format)
+        return build_image(self.module, self.format, member=self.entry.member, layers=self.entry.layers or None)
 
     def as_written(self) -> dict[str, Any]:
         """The entry with its defaults."""
-        return {**self.entry.model_dump(mode="json", by_alias=True, exclude_none=True), "as": self.written}
+        written = self.entry.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {**{key: value for key, value in written.items() if value != []}, "as": self.written}
 
 
 class ImageProblem(InvalidInput):
@@ -79,6 +83,9 @@ def resolve_image(entry: AnyImage, folder: Path) -> ResolvedImage:
         file = folder / entry.file
         with _blame("file"):
             _check_wasm(file, entry.file)
+    if entry.member is not None and entry.format == "artifact" and not entry.layers:
+        with _blame("member"):
+            raise InvalidInput("an image of the format artifact has no archive", hint="leave member out")
     with _blame("as"):
         reference = parse_reference(entry.reference_text)
         if reference.digest is not None:

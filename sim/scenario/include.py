@@ -15,7 +15,7 @@ from sim.scenario.problems import InvalidScenario, near_file, suggestion
 PIECE_KIND = "Piece"
 #: What a piece may hold: lists come before the scenario's own, mappings are joined.
 _LISTS = ("images", "steps", "expect", "fixed")
-_MAPPINGS = ("traffic",)
+_MAPPINGS = ("traffic", "thresholds")
 
 
 @dataclass(slots=True)

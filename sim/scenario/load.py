@@ -16,12 +16,15 @@ from sim.errors import InvalidInput, Location
 from sim.manifests import Document, Manifest, read_documents
 from sim.manifests.scalars import resolve
 from sim.profiles import Profile
+from sim.scenario.combination import Combination
 from sim.scenario.expect import CompiledExpectation
 from sim.scenario.images import ResolvedImage
 from sim.scenario.include import with_pieces
+from sim.scenario.matrix import merged_problems, narrowed, without_axes
 from sim.scenario.places import PlacedStep, StepKey
 from sim.scenario.problems import InvalidScenario, explain, near_file
 from sim.scenario.schema import API_VERSION, KIND, Scenario, as_written
+from sim.scenario.thresholds import PlacedThreshold
 
 SCENARIO_FILE = "scenario.yaml"
 MAX_SCENARIO_BYTES = 1_000_000
@@ -46,6 +49,9 @@ class LoadedScenario:
     #: What each `check` step holds against the result.
     checks: dict[StepKey, CompiledExpectation]
     expectations: tuple[CompiledExpectation, ...]
+    thresholds: tuple[PlacedThreshold, ...]
+    #: Which combination of its matrix this is; None where it has none.
+    combination: Combination | None
     _document: Document = field(repr=False)
 
     @property
@@ -56,6 +62,17 @@ class LoadedScenario:
     def folder(self) -> Path:
         """Where relative paths start."""
         return self.path.parent
+
+    @property
+    def label(self) -> str:
+        """`tag-bump`; with its combination where there are several: `tag-bump[oci]`."""
+        return f"{self.name}[{self.combination.name}]" if self.combination is not None else self.name
+
+    @property
+    def envoy(self) -> str | None:
+        """The Envoy that the combination asks for: a version, or a path from here."""
+        asked = self.combination.envoy if self.combination is not None else None
+        return str(self.folder / asked) if asked is not None and "/" in asked else asked
 
     def where(self, *path: str | int) -> Location:
         """The file and line of a key, such as `where("spec", "steps", 2, "bump")`."""
@@ -73,6 +90,8 @@ class LoadedScenario:
         data["spec"].pop("gateway" if spec.gateways else "gateways")
         # What was included is here.
         data["spec"].pop("include")
+        if self.combination is not None:
+            data["spec"]["matrix"] = {axis: values for axis, values in data["spec"]["matrix"].items() if values}
         data["spec"]["images"] = [image.as_written() for image in self.images]
         data["spec"]["steps"] = [as_written(step) for step in spec.steps]
         stream = io.StringIO()
@@ -86,15 +105,43 @@ class LoadedScenario:
 def load_scenario(path: Path) -> LoadedScenario:
     """Read and check a scenario: a .yaml file, or a folder with a scenario.yaml in it.
 
+    Of a scenario with a matrix all combinations are checked, and the first is given.
     Raises InvalidScenario, with everything that is wrong, each with file, line, key and a hint.
     """
-    from sim.scenario.check import Check
+    return load_scenarios(path)[0]
 
-    document = with_pieces(_document(_file(path)), _piece)
+
+def load_scenarios(path: Path, pinned: frozenset[str] = frozenset()) -> tuple[LoadedScenario, ...]:
+    """The scenario once for each combination of its matrix; once where it has none. Raises as `load_scenario` does.
+
+    `pinned` are the axes in whose place the command line says what holds.
+    """
+    document = without_axes(with_pieces(_document(_file(path)), _piece), pinned)
+    matrix = _validated(document).spec.matrix
+    if matrix is None:
+        return (_checked(document, None),)
+    loaded, refused = [], {}
+    for combination in matrix.combinations():
+        try:
+            loaded.append(_checked(narrowed(document, combination), combination))
+        except InvalidScenario as error:
+            refused[combination.name] = error.problems
+    if refused:
+        raise InvalidScenario(merged_problems(refused, of=len(loaded) + len(refused)))
+    return tuple(loaded)
+
+
+def _validated(document: Document) -> Scenario:
     try:
-        scenario = Scenario.model_validate(document.data)
+        return Scenario.model_validate(document.data)
     except ValidationError as error:
         raise InvalidScenario(explain(error, document)) from error
+
+
+def _checked(document: Document, combination: Combination | None) -> LoadedScenario:
+    from sim.scenario.check import Check
+
+    scenario = _validated(document)
     check = Check(scenario, Path(document.file).parent, document)
     check.run()
     if check.problems:
@@ -110,6 +157,8 @@ def load_scenario(path: Path) -> LoadedScenario:
         pushes=check.pushes,
         manifests=check.manifests,
         expectations=tuple(check.expectations),
+        thresholds=check.thresholds,
+        combination=combination,
         _document=document,
     )
 
@@ -146,7 +195,7 @@ def _only_document(file: Path, begin: str) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         raise _refused(file, f"can't be read: {error}", "name a UTF-8 YAML file") from error
     try:
-        documents = read_documents(text, str(file))
+        documents = read_documents(text, str(file), literal_keys=True)
     except InvalidInput as error:
         raise InvalidScenario([error]) from error
     if not documents:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import os
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,19 +26,24 @@ from sim.envoy import (
     responder_bootstrap,
 )
 from sim.errors import EnvironmentProblem, InvalidInput, StepFailed
-from sim.model import LDS, Node, gateway_node
-from sim.oci import Registry
+from sim.model import Node, gateway_node
+from sim.oci import Image, Reference, Registry, push
 from sim.profiles import Profile
+from sim.scenario.embedded_registry import EmbeddedRegistry
 from sim.scenario.external import OURS, ExternalParts
+from sim.scenario.faults import FaultBoard, FaultyLink, LinkName
 from sim.scenario.pull_secrets import ClusterSecrets
+from sim.scenario.readiness import SOCKET_BEHIND, XDS_SOCKET, accepts, gateway_ready, state_directory, synced
+from sim.scenario.recording import Recorder, recording_path
+from sim.scenario.registry_spec import RegistrySpec
+from sim.scenario.run_faults import RunFaults
 from sim.scenario.slots import Part, Slot
 from sim.trace import Trace
 from sim.traffic.echo import Echo
+from sim.xds import Tap
 
-_READY_S = 20.0
-_SOCKET = "xds.sock"
-#: Of `sun_path` (unix(7)), without the end mark.
-_MOST_SOCKET_PATH_BYTES = 107
+#: Pushes an image to the run's registry, as a user who may. Raises EnvironmentProblem.
+PushImage = Callable[[Image, Reference], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,9 @@ class GatewayOptions:
 class PipelineOptions:
     """What a pipeline is made of. `hosts` are the registries' names that the embedded one answers for.
 
-    `fixed` names bugs of the profile that are not reproduced; the parts of `external` run already. `stock` is given
-    the registry's address before anybody can ask for an image.
+    `fixed` names bugs of the profile that are not reproduced; the parts of `external` run already. `stock` may push
+    images before anybody can ask for one. `links` are those that faults may be put on, each with whether it must
+    understand xDS; where there is none, the parts talk to each other directly. `seed` is for the lots of faults.
     """
 
     profile: Profile
@@ -72,8 +75,13 @@ class PipelineOptions:
     echo_upstream: bool = False
     fixed: frozenset[str] = frozenset()
     external: ExternalParts = OURS
-    stock: Callable[[str], Awaitable[None]] | None = None
+    stock: Callable[[PushImage], Awaitable[None]] | None = None
     module_expiry_s: float = 24 * 3600.0
+    registry: RegistrySpec = field(default_factory=RegistrySpec)
+    links: Mapping[LinkName, bool] = field(default_factory=dict)
+    seed: int = 0
+    #: Hops of which every message is kept, in `streams/` of the directory.
+    record: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ class GatewayParts:
     clock: SkewedClock
     agent_slot: Slot[Agent]
     envoy_slot: Slot[Envoy]
+    faults: FaultBoard
 
     @property
     def name(self) -> str:
@@ -119,7 +128,7 @@ class GatewayParts:
             listening = await self.envoy.admin.listener_ready(f"0.0.0.0_{self.port}")
         except EnvironmentProblem:
             return False
-        return listening and await _accepts(self.host, self.port)
+        return listening and await accepts(self.host, self.port)
 
 
 @dataclass(slots=True)
@@ -130,12 +139,16 @@ class Pipeline:
     trace: Trace
     gateway_port: int
     upstream_port: int
-    registry_slot: Slot[Registry] | None
-    core_slot: Slot[Core] | None
-    discovery_slot: Slot[Discovery] | None
-    gateways: list[GatewayParts]
     #: The manifests, which outlive Core as they do in a cluster.
     store: Store
+    #: None where the run uses another.
+    embedded: EmbeddedRegistry | None
+    registry_slot: Slot[Registry] | None = None
+    core_slot: Slot[Core] | None = None
+    discovery_slot: Slot[Discovery] | None = None
+    gateways: list[GatewayParts] = field(default_factory=list)
+    #: On what all gateways share; None until all parts are up.
+    shared_faults: FaultBoard | None = None
 
     @property
     def registry(self) -> Registry | ElsewherePart:
@@ -144,6 +157,23 @@ class Pipeline:
     @property
     def discovery(self) -> Discovery | ElsewherePart:
         return _part(self.discovery_slot, self.options.external.discovery)
+
+    @property
+    def faults(self) -> RunFaults:
+        """All the faults that there are and can be."""
+        assert self.shared_faults is not None
+        return RunFaults(self.shared_faults, {gateway.name: gateway.faults for gateway in self.gateways})
+
+    async def push(self, image: Image, reference: Reference) -> None:
+        """Push an image, as a user who may, past every fault.
+
+        Raises EnvironmentProblem, and StepFailed while the registry is down.
+        """
+        address = self.registry.address
+        if self.embedded is None:
+            await push(image, reference, address)
+        else:
+            await self.embedded.push(image, reference, address)
 
     @property
     def gateway(self) -> GatewayParts:
@@ -221,6 +251,7 @@ class _Assembly:
         self._tasks = tasks
         self._stack = stack
         self._state = state
+        self._recorders: dict[Path, Recorder] = {}
 
     async def run(self) -> Pipeline:
         options, external = self._options, self._options.external
@@ -234,44 +265,73 @@ class _Assembly:
             upstream_port = (await self._stack.enter_async_context(Echo())).port
         elif len(hosts) > 1:
             await self._upstream_envoy(responder_port)
-        registry_slot = None if external.registry is not None else await self._registry()
-        registry = registry_slot.part.address if registry_slot is not None else external.registry or ""
-        if options.stock is not None:
-            await options.stock(registry)
-        store = Store()
-        core_slot = None
-        if external.own_core:
-            core_slot = await self._core(
-                store, CoreOptions(gateway_port=gateway_port, upstream=("127.0.0.1", upstream_port))
-            )
-        mcp = core_slot.part.address if core_slot is not None else external.core
-        discovery_slot = None if mcp is None else await self._discovery(mcp, store)
-        xds = discovery_slot.part.address if discovery_slot is not None else external.discovery or ""
+        embedded = None
+        if external.registry is None:
+            embedded = EmbeddedRegistry(options.registry, self._state / "registry", self._trace)
         running = Pipeline(
             options=options,
             trace=self._trace,
             gateway_port=gateway_port,
             upstream_port=upstream_port,
-            registry_slot=registry_slot,
-            core_slot=core_slot,
-            discovery_slot=discovery_slot,
-            gateways=[],
-            store=store,
+            store=Store(),
+            embedded=embedded,
+        )
+        if embedded is not None:
+            running.registry_slot = await self._registry(embedded)
+        if options.stock is not None:
+            await options.stock(running.push)
+        if external.own_core:
+            core_options = CoreOptions(gateway_port=gateway_port, upstream=("127.0.0.1", upstream_port))
+            running.core_slot = await self._core(running.store, core_options)
+        mcp = running.core_slot.part.address if running.core_slot is not None else external.core
+        links: dict[LinkName, FaultyLink] = {}
+        if mcp is not None:
+            mcp = await self._through("core-discovery", mcp, links)
+            running.discovery_slot = await self._discovery(mcp, running.store)
+        running.shared_faults = FaultBoard(
+            self._trace, links, embedded.pull_faults if embedded is not None else None, seed=options.seed
         )
         for host, each in zip(hosts, options.gateways, strict=True):
             responder = responder_port if len(hosts) == 1 else None
-            running.gateways.append(await self._gateway(each, host, gateway_port, xds, registry, responder))
+            running.gateways.append(await self._gateway(running, each, host, responder))
         for gateway in running.gateways:
             await gateway_ready(gateway.envoy, gateway.port, gateway.trace, gateway.host)
         return running
+
+    @asynccontextmanager
+    async def _recorded(
+        self,
+        starting: AbstractAsyncContextManager[Part],
+        hop: str,
+        listen_in: Callable[[Part, Tap], None],
+        gateway: str = "",
+    ) -> AsyncIterator[Part]:
+        """The part, with what it says on its side of the hop kept, if that is wanted."""
+        async with starting as part:
+            if hop in self._options.record:
+                path = recording_path(self._options.directory, hop, gateway)
+                if path not in self._recorders:
+                    self._recorders[path] = self._stack.enter_context(Recorder(path))
+                listen_in(part, self._recorders[path].tap())
+            yield part
+
+    async def _through(
+        self, name: LinkName, upstream: str, links: dict[LinkName, FaultyLink], listen: str = "127.0.0.1:0"
+    ) -> str:
+        """Where clients reach `upstream`: at a link where this run may put faults on one, else directly."""
+        if name not in self._options.links:
+            return upstream
+        link = FaultyLink(name, listen, upstream, xds=self._options.links[name])
+        links[name] = await self._stack.enter_async_context(link)
+        return link.address
 
     async def _up(self, slot: Slot[Any]) -> None:
         self._stack.push_async_callback(slot.down)
         await slot.up()
 
-    async def _registry(self) -> Slot[Registry]:
+    async def _registry(self, embedded: EmbeddedRegistry) -> Slot[Registry]:
         def make(address: str) -> AbstractAsyncContextManager[Registry]:
-            return Registry(self._state / "registry", self._trace, port=_port_of(address))
+            return embedded.serving(_port_of(address))
 
         slot = Slot("registry", self._tasks, make, lambda part: part.address)
         await self._up(slot)
@@ -279,7 +339,8 @@ class _Assembly:
 
     async def _core(self, store: Store, options: CoreOptions) -> Slot[Core]:
         def make(address: str) -> AbstractAsyncContextManager[Core]:
-            return core(options, self._trace, listen=address or "127.0.0.1:0", store=store)
+            starting = core(options, self._trace, listen=address or "127.0.0.1:0", store=store)
+            return self._recorded(starting, "core-discovery", lambda part, tap: setattr(part.ads, "tap", tap))
 
         slot = Slot("core", self._tasks, make, lambda part: part.address)
         await self._up(slot)
@@ -291,7 +352,7 @@ class _Assembly:
         @asynccontextmanager
         async def make(address: str) -> AsyncIterator[Discovery]:
             async with AsyncExitStack() as stack:
-                yield await _synced(
+                yield await synced(
                     stack,
                     discovery(
                         DiscoveryOptions(
@@ -306,18 +367,15 @@ class _Assembly:
                     mcp_address,
                 )
 
-        slot = Slot("discovery", self._tasks, make, lambda part: part.address)
+        def recorded(address: str) -> AbstractAsyncContextManager[Discovery]:
+            return self._recorded(make(address), "discovery-agent", lambda part, tap: setattr(part.ads, "tap", tap))
+
+        slot = Slot("discovery", self._tasks, recorded, lambda part: part.address)
         await self._up(slot)
         return slot
 
     async def _gateway(
-        self,
-        options: GatewayOptions,
-        host: str,
-        port: int,
-        discovery_address: str,
-        registry: str,
-        responder: int | None,
+        self, running: Pipeline, options: GatewayOptions, host: str, responder: int | None
     ) -> GatewayParts:
         run = self._options
         several = len(run.gateways) > 1
@@ -328,18 +386,27 @@ class _Assembly:
         trace = self._trace.tagged(gateway=options.name) if several else self._trace
         node = gateway_node(options.name or "gateway-1", host, options.labels)
         clock = SkewedClock()
-        socket = f"unix:{state}/{_SOCKET}"
+        links: dict[LinkName, FaultyLink] = {}
+        own_registry, embedded = running.registry.address, running.embedded
+        registry = await self._through("agent-registry", own_registry, links)
+        discovery_address = await self._through("discovery-agent", running.discovery.address, links)
+        xds_socket = f"unix:{state}/{XDS_SOCKET}"
+        agent_socket = f"unix:{state}/{SOCKET_BEHIND}" if "agent-envoy" in run.links else xds_socket
+        await self._through("agent-envoy", agent_socket, links, xds_socket)
 
         def make_agent(_: str) -> AbstractAsyncContextManager[Agent]:
-            return agent(
+            starting = agent(
                 AgentOptions(
                     profile=run.profile,
                     discovery_address=discovery_address,
-                    listen=socket,
+                    listen=agent_socket,
                     data_dir=state / "modules",
                     fetch=FetchOptions(
-                        mirrors=dict.fromkeys(run.hosts, registry),
-                        allowed_registries=run.allowed_registries | {registry},
+                        mirrors=dict.fromkeys(
+                            run.hosts, embedded.mirror(registry) if embedded is not None else registry
+                        ),
+                        allowed_registries=run.allowed_registries | {own_registry},
+                        ssl_context=embedded.trust if embedded is not None else None,
                     ),
                     fixed=run.fixed,
                     module_expiry_s=run.module_expiry_s,
@@ -347,6 +414,8 @@ class _Assembly:
                 trace,
                 clock,
             )
+            gateway = options.name if several else ""
+            return self._recorded(starting, "agent-envoy", lambda part, tap: part.listen_in(tap), gateway)
 
         def make_envoy(_: str) -> AbstractAsyncContextManager[Envoy]:
             return envoy(
@@ -354,7 +423,7 @@ class _Assembly:
                     binary=run.envoy,
                     bootstrap=BootstrapOptions(
                         node=node,
-                        xds_address=socket,
+                        xds_address=xds_socket,
                         delta=run.profile.xds_variant == "delta",
                         upstream_port=responder,
                     ),
@@ -369,11 +438,12 @@ class _Assembly:
             options=options,
             node=node,
             host=host,
-            port=port,
+            port=running.gateway_port,
             directory=directory,
             data_dir=state / "modules",
             trace=trace,
             clock=clock,
+            faults=FaultBoard(trace, links, seed=f"{run.seed}/{options.name}"),
             agent_slot=Slot(f"agent{suffix}", self._tasks, make_agent),
             envoy_slot=Slot(f"envoy{suffix}", self._tasks, lambda _: _watched(make_envoy(""))),
         )
@@ -411,70 +481,3 @@ async def _until_dead(running: Envoy) -> None:
 
 def _port_of(address: str) -> int:
     return int(address.rpartition(":")[2]) if address else 0
-
-
-async def _synced(
-    stack: AsyncExitStack, starting: AbstractAsyncContextManager[Discovery], mcp_address: str
-) -> Discovery:
-    """Discovery, which waits for its MCP server; only another one than ours keeps it waiting."""
-    try:
-        async with asyncio.timeout(_READY_S):
-            return await stack.enter_async_context(starting)
-    except TimeoutError:
-        raise EnvironmentProblem(
-            f"the Core at {mcp_address} did not answer everything that Discovery asked for within {_READY_S:g} s",
-            hint="see whether it speaks MCP over xDS, and its log",
-        ) from None
-
-
-def state_directory() -> tempfile.TemporaryDirectory[str]:
-    """Where a run's sockets and modules live: in TMPDIR, or in /tmp where TMPDIR is too long for a Unix socket.
-
-    Raises EnvironmentProblem when neither will do.
-    """
-    for parent in (None, "/tmp"):
-        try:
-            made = tempfile.TemporaryDirectory(prefix="ecdsim-", dir=parent)
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"no temporary directory can be made: {error}", hint="point TMPDIR at one that can be written"
-            ) from error
-        if len(os.fsencode(f"{made.name}/{_SOCKET}")) <= _MOST_SOCKET_PATH_BYTES:
-            return made
-        made.cleanup()
-    raise EnvironmentProblem(
-        f"{tempfile.gettempdir()} is too long for a Unix socket in it", hint="point TMPDIR at a shorter path"
-    )
-
-
-async def gateway_ready(running: Envoy, port: int, trace: Trace, host: str = "127.0.0.1") -> None:
-    """Envoy has taken its listener and accepts connections there."""
-    acked = asyncio.create_task(trace.wait_for(lambda e: e.event == "envoy.ack" and e.type_url == LDS))
-    try:
-        async with asyncio.timeout(_READY_S):
-            either: set[asyncio.Future[Any]] = {acked, running.died}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if running.died.done():
-                raise running.died.result()
-            # Envoy has no event to tell that its workers listen; it has to be asked.
-            while not (await running.admin.listener_ready(f"0.0.0.0_{port}") and await _accepts(host, port)):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise EnvironmentProblem(
-            f"the gateway's listener on port {port} did not come up within {_READY_S:g} s",
-            hint=f"the end of Envoy's log:\n{running.log_tail}",
-        ) from None
-    finally:
-        acked.cancel()
-        await asyncio.gather(acked, return_exceptions=True)
-
-
-async def _accepts(host: str, port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True

@@ -253,7 +253,9 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _choices(field: FieldInfo | None) -> tuple[Any, ...]:
-    return get_args(_plain_type(field.annotation)) if field is not None else ()
+    kind = _plain_type(field.annotation) if field is not None else None
+    # Of a list: those of its items.
+    return get_args(_plain_type(get_args(kind)[0]) if get_origin(kind) is list else kind)
 
 
 def _metadata(field: FieldInfo | None) -> Iterable[Any]:

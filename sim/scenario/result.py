@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sim.scenario.combination import Combination
+from sim.scenario.faults.spec import DEFAULT_SEED
+
 #: The stages of a rollout, in the order in which they follow each other.
 STAGES = (
     "convert",
@@ -44,6 +47,7 @@ class Environment(_Model):
     envoy: str | None
     python: str
     workers: int
+    seed: int = Field(default=DEFAULT_SEED, description="Of the lots that faults drew")
 
 
 class WorkerSwitch(_Model):
@@ -102,6 +106,11 @@ class GatewayState(_Model):
     running: bool = Field(description="Its Envoy is there, not killed")
     workers: int
     listener_updates: int | None = Field(default=None, description="How often its listeners changed in the whole run")
+    filters: list[str] | None = Field(
+        default=None, description="The HTTP filters of its listener, in order; null where its Envoy does not answer"
+    )
+    wasm_vms: int | None = Field(default=None, description="Wasm VMs that are alive in its Envoy")
+    memory_bytes: int | None = Field(default=None, description="Resident memory of its Envoy")
 
 
 class Latency(_Model):
@@ -115,6 +124,8 @@ class Latency(_Model):
 class Traffic(_Model):
     """What one kind of traffic saw."""
 
+    protocol: str = Field(default="http/1.1", description="What was spoken; a request is a piece of a stream, too")
+    gateway: str | None = Field(default=None, description="Where it went, in a run with several gateways")
     requests: int
     failed: int
     by_version: dict[str, int]
@@ -126,14 +137,70 @@ class Traffic(_Model):
     latency_ms: Latency
 
 
+class Moment(_Model):
+    """One event of the trace, at its time after the step that it came in."""
+
+    t_ns: int = Field(description="On the trace's clock")
+    step: str | None = Field(description="The number of the latest step begun by then; before the first, that one's")
+    doing: str | None = Field(description="What that step does")
+    after_ms: float = Field(description="After the step began; without any step, after the trace did")
+    event: str
+    text: str = Field(description="What else the event tells, in short")
+    left_out: int = Field(default=0, description="So many of the events before this one are not told")
+
+    def line(self) -> str:
+        """It in one line: `step 2 +101.2 ms agent.fetch higress-system/request-block …`."""
+        step = "" if self.step is None else f"step {self.step} "
+        return f"{step}{self.after_ms:+.1f} ms {self.event} {self.text}".rstrip()
+
+
 class Expectation(_Model):
     """One expectation and what it saw."""
 
     that: str
     passed: bool
-    actual: dict[str, Any] = Field(description="The value of every path in the expression")
+    actual: dict[str, Any] = Field(
+        description="The value of every path in the expression; of events how many matched, and the first few"
+    )
     where: str = Field(description="file:line")
+    line: str | None = Field(default=None, description="The text of that line")
     error: str | None = Field(default=None, description="Why it could not be evaluated")
+    trace: list[Moment] = Field(
+        default_factory=list,
+        description="If it has not passed: the events of what it names, the last ones of the trace if it names none",
+    )
+
+
+def matched_events(actual: Any) -> tuple[int, list[str]] | None:
+    """How many events an entry of `actual` tells of, and the first few; None for any other value."""
+    if isinstance(actual, dict) and actual.keys() == {"matched", "first"}:
+        return actual["matched"], actual["first"]
+    return None
+
+
+class Distribution(_Model):
+    """Of the samples that there are, in milliseconds."""
+
+    min: float
+    avg: float
+    med: float
+    p95: float
+    max: float
+
+
+class Threshold(_Model):
+    """One threshold, and the samples that it was held against."""
+
+    metric: str = Field(description="effective_ms, settled_ms or stages_ms.<stage>")
+    that: str
+    over: dict[str, str] = Field(default_factory=dict, description="Only rollouts of this change, plugin or gateway")
+    passed: bool
+    actual: int | float | None = Field(description="In milliseconds, of count a number; null where there is no sample")
+    count: int = Field(description="How many samples there are: rollouts for which the metric is not null")
+    rollouts: int = Field(description="Out of how many rollouts")
+    distribution: Distribution | None = Field(description="null where there is no sample")
+    where: str = Field(description="file:line")
+    error: str | None = Field(default=None, description="Why there was nothing to hold it against")
 
 
 class Result(_Model):
@@ -142,6 +209,7 @@ class Result(_Model):
     schema_: Literal[1] = Field(default=1, alias="schema")
     scenario: str
     profile: str
+    combination: Combination | None = Field(default=None, description="Which one of the matrix; null without")
     outcome: Outcome
     error: ErrorReport | None = None
     environment: Environment
@@ -149,6 +217,7 @@ class Result(_Model):
     traffic: dict[str, Traffic] = Field(default_factory=dict)
     gateways: dict[str, GatewayState] = Field(default_factory=dict, description="By name; gateway where there is one")
     expectations: list[Expectation] = Field(default_factory=list)
+    thresholds: list[Threshold] = Field(default_factory=list)
     duration_ms: float = 0.0
     directory: str | None = Field(default=None, description="The run directory")
 

@@ -7,8 +7,8 @@ import errno
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
@@ -18,22 +18,28 @@ from typing import Any, Protocol
 from sim.discovery import DebounceTimes
 from sim.envoy import EnvoyBinary, find_envoy, probe_envoy
 from sim.errors import EnvironmentProblem, InvalidInput, Location, PartDied, SimError, StepFailed
-from sim.oci import push
-from sim.profiles import Profile, load_profile
+from sim.profiles import AbiShim, Profile, load_profile
+from sim.scenario.combination import Combination
 from sim.scenario.describe import describe
 from sim.scenario.external import OURS, ExternalParts
+from sim.scenario.faults import links_of
 from sim.scenario.follow import GatewayRecord
+from sim.scenario.gateway_state import envoy_state
 from sim.scenario.load import LoadedScenario
-from sim.scenario.pipeline import GatewayOptions, PipelineOptions, pipeline
+from sim.scenario.module_doubts import module_doubts
+from sim.scenario.pipeline import GatewayOptions, PipelineOptions, PushImage, pipeline
 from sim.scenario.problems import suggestion
+from sim.scenario.response_columns import response_columns
 from sim.scenario.result import Environment, ErrorReport, Expectation, GatewayState, Outcome, Result
 from sim.scenario.result import Traffic as TrafficResult
 from sim.scenario.rollouts import Attribution, rollouts
-from sim.scenario.schema import Spec, Traffic
+from sim.scenario.schema import Fault, Spec, Traffic
 from sim.scenario.stage import Branch, Stage
 from sim.scenario.steps import StepRunner
+from sim.scenario.thresholds import hold_thresholds
 from sim.scenario.versions import attribution
 from sim.trace import Trace, written
+from sim.traffic.echo import STREAM_HEADER
 from sim.traffic.load import Load, LoadSpec
 from sim.traffic.samples import by_header
 from sim.traffic.summary import summarise
@@ -51,13 +57,20 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line adds to a scenario. `fixed` comes on top of the scenario's."""
+    """What the command line adds to a scenario. `fixed` comes on top of the scenario's.
+
+    `abi_shim` takes the place of the profile's. `warn` is told beforehand of modules that Envoy will refuse.
+    """
 
     runs_dir: Path = Path("runs")
     envoy: str | None = None
     profile: str | None = None
     fixed: frozenset[str] = frozenset()
     external: ExternalParts = OURS
+    abi_shim: AbiShim | None = None
+    warn: Callable[[str], None] = lambda _: None
+    #: Hops of which every message is kept.
+    record: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -78,6 +91,11 @@ class _Run:
     checked: list[Expectation] = field(default_factory=list)
     failure: ErrorReport | None = None
     outcome: Outcome = "passed"
+    #: How far the trace went when the traffic had ended and the parts had not begun to; what comes later is no news.
+    end: int | None = None
+
+    def ends(self) -> None:
+        self.end = len(self.trace.events)
 
 
 async def run_scenario(
@@ -89,11 +107,19 @@ async def run_scenario(
     run directory that can't be made, an option that does not fit) is raised as EnvironmentProblem or InvalidInput.
     """
     profile = load_profile(options.profile) if options.profile is not None else loaded.profile
+    combination = loaded.combination or Combination()
+    if combination.xds is not None:
+        profile = profile.model_copy(update={"xds_variant": combination.xds})
+    if options.abi_shim is not None:
+        profile = profile.model_copy(update={"abi_shim": options.abi_shim})
     check_fixed(profile, loaded, options)
     options.external.check(loaded)
     await options.external.reachable()
-    binary = await probe_envoy(find_envoy(options.envoy))
-    directory = make_run_directory(options.runs_dir, loaded.scenario.metadata.name)
+    binary = await probe_envoy(find_envoy(options.envoy or loaded.envoy))
+    images = (*loaded.images, *loaded.pushes.values())
+    for doubt in module_doubts(images, binary.version, shim=profile.abi_shim == "auto"):
+        options.warn(doubt)
+    directory = make_run_directory(options.runs_dir, "-".join(filter(None, (loaded.name, combination.name))))
     trace = trace or Trace()
     run = _Run(
         loaded=loaded,
@@ -127,7 +153,17 @@ async def run_scenario(
             if result.outcome != "error":
                 result.outcome = "error"
                 result.error = ErrorReport(message=f"{directory}: {error}", hint="is the disk full?")
+        with suppress(OSError):
+            # Only pictures need it: the result stands without.
+            columns = json.dumps(response_columns(run.loads), separators=(",", ":"))
+            (directory / "traffic.json").write_text(columns + "\n", encoding="utf-8")
     return result
+
+
+def check_envoys(scenarios: Sequence[LoadedScenario], options: RunOptions) -> None:
+    """Raises EnvironmentProblem when an Envoy that one of them asks for is not there, before the first is run."""
+    for asked in dict.fromkeys(options.envoy or each.envoy for each in scenarios):
+        find_envoy(asked)
 
 
 def check_fixed(profile: Profile, loaded: LoadedScenario, options: RunOptions) -> None:
@@ -173,10 +209,10 @@ async def _carry_out(run: _Run, watcher: Watcher | None) -> None:
     loaded = run.loaded
     spec = loaded.scenario.spec
 
-    async def stock(registry: str) -> None:
+    async def stock(push: PushImage) -> None:
         for image in loaded.images:
             with run.trace.span("registry.push", image=image.written, format=image.format):
-                await push(await asyncio.to_thread(image.build), image.reference, registry)
+                await push(await asyncio.to_thread(image.build), image.reference)
 
     debounce = DebounceTimes()
     options = PipelineOptions(
@@ -194,10 +230,16 @@ async def _carry_out(run: _Run, watcher: Watcher | None) -> None:
         fixed=run.options.fixed | frozenset(spec.fixed),
         external=run.options.external,
         stock=stock,
+        registry=spec.registry,
+        links=links_of([placed.step for placed in loaded.every_step() if isinstance(placed.step, Fault)]),
+        seed=spec.seed,
+        record=run.options.record,
     )
     run.trace.emit("run.started", scenario=loaded.scenario.metadata.name, profile=run.profile.name)
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         parts = await stack.enter_async_context(pipeline(options, run.trace))
+        stack.push_async_callback(parts.faults.clear_all)
+        stack.callback(run.ends)
         run.records = [
             GatewayRecord(gateway.name, gateway.node.id, gateway.options.workers) for gateway in parts.gateways
         ]
@@ -252,11 +294,18 @@ async def _note_gateways(run: _Run, stage: Stage) -> None:
     for gateway in stage.pipeline.gateways:
         record = stage.record_of(gateway)
         record.listener_total = await stage.listener_count(gateway)
+        running = gateway.envoy_slot.running
+        seen = await envoy_state(gateway.envoy, f"0.0.0.0_{gateway.port}") if running else None
+        if seen is not None:
+            gateway.trace.emit("envoy.stats", wasm_vms=seen.wasm_vms, memory_bytes=seen.memory_bytes)
         run.gateways[gateway.name or "gateway"] = GatewayState(
             ready=await gateway.ready(),
-            running=gateway.envoy_slot.running,
+            running=running,
             workers=gateway.options.workers,
             listener_updates=record.listener_total,
+            filters=seen.filters if seen is not None else None,
+            wasm_vms=seen.wasm_vms if seen is not None else None,
+            memory_bytes=seen.memory_bytes if seen is not None else None,
         )
 
 
@@ -307,14 +356,23 @@ def load_spec(name: str, traffic: Traffic, how: Attribution, gateway: str = "") 
         connections=traffic.connections,
         method=traffic.method,
         path=traffic.path,
-        headers=traffic.headers,
+        headers=_headers(traffic),
         authority=traffic.host,
         body=traffic.body,
         timeout_ms=round(traffic.timeout_s * 1000),
         fail_status=tuple(str(status) for status in traffic.fail_status),
         version_header=header,
         attribute=attribute,
+        protocol=traffic.protocol,
     )
+
+
+def _headers(traffic: Traffic) -> dict[str, str]:
+    if traffic.protocol != "stream":
+        return traffic.headers
+    # The upstream's pieces come as often as the probe's requests are due on each connection.
+    every_ms = max(1, round(1000 * traffic.connections / traffic.rate_per_s))
+    return {**traffic.headers, STREAM_HEADER: str(every_ms)}
 
 
 def _fail(run: _Run, error: SimError) -> None:
@@ -357,6 +415,7 @@ def _result(run: _Run, *, evaluate: bool) -> Result:
     result = Result(
         scenario=run.loaded.scenario.metadata.name,
         profile=run.profile.name,
+        combination=run.loaded.combination,
         outcome=run.outcome,
         error=run.failure,
         environment=Environment(
@@ -364,6 +423,7 @@ def _result(run: _Run, *, evaluate: bool) -> Result:
             envoy=run.binary.version if run.binary is not None else None,
             python=platform.python_version(),
             workers=gateway_options(spec)[0].workers,
+            seed=spec.seed,
         ),
         rollouts=rollouts(run.trace.events, list(run.loads.values()), run.attribution, run.records),
         gateways=run.gateways,
@@ -374,15 +434,19 @@ def _result(run: _Run, *, evaluate: bool) -> Result:
     )
     if evaluate and run.outcome != "error":
         context = result.to_json()
-        result.expectations += [expectation.evaluate(context) for expectation in run.loaded.expectations]
-        if any(not e.passed for e in result.expectations):
+        seen = run.trace.events[: run.end]
+        result.expectations += [expectation.evaluate(context, seen) for expectation in run.loaded.expectations]
+        result.thresholds = hold_thresholds(run.loaded.thresholds, result.rollouts)
+        kept = [*(each.passed for each in result.expectations), *(each.passed for each in result.thresholds)]
+        if not all(kept):
             result.outcome = "failed"
     return result
 
 
 def _traffic(load: Load) -> TrafficResult:
     known = TrafficResult.model_fields.keys()
-    return TrafficResult.model_validate({key: value for key, value in summarise(load).items() if key in known})
+    facts = {**summarise(load), "protocol": load.spec.protocol, "gateway": load.spec.gateway or None}
+    return TrafficResult.model_validate({key: value for key, value in facts.items() if key in known})
 
 
 def _write_json(path: Path, data: object) -> None:

@@ -9,7 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from sim.model import parse_duration_s
 from sim.profiles import DEFAULT_PROFILE
+from sim.scenario.faults.spec import DEFAULT_SEED
 from sim.scenario.image_entries import DEFAULT_REPOSITORY, AnyImage, BundledImage, FileImage
+from sim.scenario.matrix import Matrix
 from sim.scenario.quantities import (
     LABEL,
     RESERVED_NAMES,
@@ -22,6 +24,7 @@ from sim.scenario.quantities import (
     UrlPath,
     parse_rate_per_s,
 )
+from sim.scenario.registry_spec import RegistrySpec
 from sim.scenario.step_kinds import STEPS, AnyStep, Parallel, Repeat, as_written, step_kinds, with_step_definitions
 from sim.scenario.step_models import (
     WAIT_CONDITIONS,
@@ -30,8 +33,10 @@ from sim.scenario.step_models import (
     Apply,
     Bump,
     CheckThat,
+    Clear,
     Delete,
     Edit,
+    Fault,
     Kill,
     Pause,
     Push,
@@ -43,10 +48,12 @@ from sim.scenario.step_models import (
     WaitCondition,
 )
 from sim.scenario.strict import Strict
+from sim.scenario.thresholds import Over, Thresholds, ThresholdsByMetric
 
 __all__ = [
     "API_VERSION",
     "DEFAULT_REPOSITORY",
+    "DEFAULT_SEED",
     "KIND",
     "STEPS",
     "WAIT_CONDITIONS",
@@ -58,18 +65,23 @@ __all__ = [
     "Bump",
     "BundledImage",
     "CheckThat",
+    "Clear",
     "Debounce",
     "Delete",
     "Edit",
+    "Fault",
     "FileImage",
     "Gateway",
     "Kill",
     "LocalizedText",
+    "Matrix",
     "Metadata",
     "NamedGateway",
+    "Over",
     "Parallel",
     "Pause",
     "Push",
+    "RegistrySpec",
     "Repeat",
     "Request",
     "Restart",
@@ -77,6 +89,7 @@ __all__ = [
     "Sleep",
     "Spec",
     "Step",
+    "Thresholds",
     "Traffic",
     "Wait",
     "WaitCondition",
@@ -104,6 +117,11 @@ class Metadata(Strict):
     )
     title: LocalizedText = Field(description="One line, for lists and reports")
     notes: LocalizedText | None = Field(default=None, description="What to look at, and why it is so")
+    labels: list[Annotated[str, StringConstraints(pattern=rf"^{LABEL}$")]] = Field(
+        default_factory=list,
+        description="Words by which `ecdsim test` selects: -m incident, -m 'not slow'",
+        examples=[["slow", "incident"]],
+    )
 
 
 class Gateway(Strict):
@@ -155,6 +173,11 @@ class Traffic(Strict):
 
     gateway: Text | None = Field(default=None, description="To this gateway; the first unless told otherwise")
     rate: Rate = Field(default="100/s", description="Requests a second, over all connections")
+    protocol: Literal["http/1.1", "http/2", "stream", "websocket"] = Field(
+        default="http/1.1",
+        description="What is spoken: requests; or one response on each connection that goes on for the whole run; or"
+        " messages over WebSockets. A request is then a piece, or a message, that was due and came",
+    )
     connections: int = Field(default=4, ge=1, le=10_000, description="Connections that are kept open")
     path: UrlPath = Field(default="/", description="Path and query")
     method: Method = Field(default="GET", description="The HTTP method")
@@ -188,6 +211,11 @@ class Traffic(Strict):
         return self
 
     @property
+    def lasts(self) -> bool:
+        """Whether a connection carries one exchange that lasts, which only the echo upstream can hold."""
+        return self.protocol in ("stream", "websocket")
+
+    @property
     def rate_per_s(self) -> float:
         return parse_rate_per_s(self.rate)
 
@@ -207,6 +235,9 @@ class Spec(Strict):
     include: list[Text] = Field(
         default_factory=list, description="Files with pieces (kind: Piece) that come before what is here"
     )
+    matrix: Matrix | None = Field(
+        default=None, description="Values to combine: the scenario is run once for each combination"
+    )
     fixed: list[Text] = Field(default_factory=list, description="Known bugs of the profile that are switched off")
     gateway: Gateway = Field(default_factory=Gateway, description="The Envoy that is the gateway")
     gateways: list[NamedGateway] = Field(
@@ -217,6 +248,12 @@ class Spec(Strict):
         default="responder",
         description="Who answers behind the gateway: Envoy itself, or a process that tells what arrived",
     )
+    registry: RegistrySpec = Field(default_factory=RegistrySpec, description="How the embedded registry is guarded")
+    seed: int = Field(
+        default=DEFAULT_SEED,
+        description="Of the lots that faults draw: which connections are hit, and every jitter; the same seed, the same"
+        " lots",
+    )
     images: list[AnyImage] = Field(
         default_factory=list, description="Images that are in the registry when the run begins"
     )
@@ -226,8 +263,15 @@ class Spec(Strict):
     steps: list[AnyStep] = Field(min_length=1, description="What is done, in order")
     expect: list[Text] = Field(
         default_factory=list,
-        description="CEL over result.json; each must be true",
-        examples=[["traffic.users.failed == 0", "rollouts[1].effective_ms < 1000"]],
+        description="CEL over result.json and, by events(name), over the trace; each must be true",
+        examples=[
+            ["traffic.users.failed == 0", "rollouts[1].effective_ms < 1000", 'events("agent.fetch").size() == 1']
+        ],
+    )
+    thresholds: ThresholdsByMetric = Field(
+        default_factory=dict,
+        description="What the rollouts must keep to together, by metric",
+        examples=[{"effective_ms": ["p(95) < 500ms", "max < 1s"]}],
     )
 
     @model_validator(mode="after")

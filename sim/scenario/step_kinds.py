@@ -18,8 +18,10 @@ from sim.scenario.step_models import (
     Apply,
     Bump,
     CheckThat,
+    Clear,
     Delete,
     Edit,
+    Fault,
     Kill,
     Pause,
     Push,
@@ -152,6 +154,7 @@ class Parallel(Step):
 STEPS: tuple[type[Step], ...] = (
     *(Apply, Bump, Edit, Delete, Push),
     *(Wait, Sleep, Request, CheckThat),
+    *(Fault, Clear),
     *(Restart, Kill, Pause, Advance),
     *(Repeat, Parallel),
 )

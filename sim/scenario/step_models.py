@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from sim.model import parse_duration_s
+from sim.scenario.faults.spec import ClearSpec, FaultSpec
 from sim.scenario.image_entries import AnyImage
 from sim.scenario.quantities import Duration, Method, PartName, PluginKey, PositiveDuration, Text, UrlPath
 from sim.scenario.strict import Strict
@@ -218,9 +219,26 @@ class CheckThat(Step):
     shorthand = "that"
 
     that: Text = Field(
-        description="CEL over result.json, which must be true",
+        description="CEL over result.json and, by events(name), over the trace; it must be true",
         examples=["traffic.users.failed == 0", 'events("agent.fetch").size() == 1'],
     )
+
+
+class Fault(FaultSpec, Step):
+    """Make something go wrong from now on, until it is cleared."""
+
+    kind = "fault"
+
+    gateway: Text | None = Field(
+        default=None, description="Only on this gateway's link; on every gateway's unless told otherwise"
+    )
+
+
+class Clear(ClearSpec, Step):
+    """Make a fault, or all of them, well again."""
+
+    kind = "clear"
+    shorthand = "name"
 
 
 class Restart(Step):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from sim.core import Key, StoredObject
 from sim.errors import InvalidInput, StepFailed
 from sim.manifests import HIGRESS_WASM, ISTIO_WASM, WASM_PLUGIN, Manifest
-from sim.oci import push as push_image
 from sim.scenario.ask import request
 from sim.scenario.changes import bumped, edited
+from sim.scenario.expect import in_words
 from sim.scenario.load import LoadedScenario
 from sim.scenario.pipeline import GatewayParts
 from sim.scenario.places import PlacedStep
@@ -19,8 +19,10 @@ from sim.scenario.schema import (
     Apply,
     Bump,
     CheckThat,
+    Clear,
     Delete,
     Edit,
+    Fault,
     Kill,
     Parallel,
     Pause,
@@ -97,9 +99,7 @@ class StepRunner:
             case Push():
                 branch.origin = len(self._trace.events)
                 image = self._loaded.pushes[placed.key]
-                await push_image(
-                    await asyncio.to_thread(image.build), image.reference, self._stage.pipeline.registry.address
-                )
+                await self._stage.pipeline.push(await asyncio.to_thread(image.build), image.reference)
             case Wait():
                 await self._waits.carry_out(step, branch)
             case Sleep():
@@ -108,6 +108,12 @@ class StepRunner:
                 await request(step, self._stage.pipeline)
             case CheckThat():
                 await self._check(placed)
+            case Fault():
+                branch.origin = len(self._trace.events)
+                await self._stage.pipeline.faults.inject(step, step.gateway)
+            case Clear():
+                branch.origin = len(self._trace.events)
+                await self._stage.pipeline.faults.clear(step.name)
             case Restart():
                 branch.origin = len(self._trace.events)
                 await self._leave(step.part)
@@ -151,11 +157,10 @@ class StepRunner:
     # -- expectations ---------------------------------------------------------------------------------------
 
     async def _check(self, placed: PlacedStep) -> None:
-        seen = self._loaded.checks[placed.key].evaluate(await self._stage.result_now())
+        seen = self._loaded.checks[placed.key].evaluate(await self._stage.result_now(), self._trace.events)
         self._stage.checked.append(seen)
         if not seen.passed:
-            values = ", ".join(f"{path} = {value!r}" for path, value in seen.actual.items())
-            raise StepFailed(f"not true: {seen.that}", hint=seen.error or f"it saw {values}")
+            raise StepFailed(f"not true: {seen.that}", hint=in_words(seen))
 
     # -- parts ----------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from sim.xds.messages import (
     EnvoyNode,
     ProtoAny,
     Resource,
+    Speaker,
+    Tap,
     Variant,
 )
 from sim.xds.server import METHODS, SERVICE, AdsServer, Observer, ServerStream, Source, ads_server, serving
@@ -40,6 +42,8 @@ __all__ = [
     "ServerStream",
     "SotwSubscriptions",
     "Source",
+    "Speaker",
+    "Tap",
     "Variant",
     "Watch",
     "ads_server",

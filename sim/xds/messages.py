@@ -7,9 +7,10 @@ which may come after the content, are appended, because concatenated protobuf me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from google.protobuf.any_pb2 import Any as ProtoAny
 
@@ -32,6 +33,8 @@ __all__ = [
     "EnvoyNode",
     "ProtoAny",
     "Resource",
+    "Speaker",
+    "Tap",
     "Variant",
     "delta_content",
     "encode_delta",
@@ -40,11 +43,19 @@ __all__ = [
 ]
 
 
+#: Of a stream: the client is who asks.
+Speaker = Literal["client", "server"]
+
+
 class Variant(StrEnum):
     """The two ways to speak xDS: state of the world, and incremental."""
 
     SOTW = "sotw"
     DELTA = "delta"
+
+
+#: Listens to streams: called with the stream's number, its variant, who speaks, and the message as it passes.
+Tap = Callable[[int, Variant, Speaker, bytes], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from sim.errors import EnvironmentProblem
 from sim.model import Node
-from sim.xds.messages import Answer, DeltaDiscoveryRequest, DiscoveryRequest, EnvoyNode, Variant
+from sim.xds.messages import Answer, DeltaDiscoveryRequest, DiscoveryRequest, EnvoyNode, Tap, Variant
 from sim.xds.subscription import DeltaSubscriptions, Reaction, SotwSubscriptions, Subscriptions, Watch
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -194,6 +194,8 @@ class AdsServer:
         self._observer = observer
         self._ids = itertools.count(1)
         self.streams: dict[int, ServerStream] = {}
+        #: Whoever records what is said.
+        self.tap: Tap | None = None
         self._handlers: set[asyncio.Task[Any]] = set()
         self.address = ""
 
@@ -242,6 +244,8 @@ class AdsServer:
             message = await context.read()
             if message is grpc.aio.EOF:
                 return None
+            if self.tap is not None:
+                self.tap(stream.id, stream.variant, "client", message)
             try:
                 reaction = stream.receive(message)
             except DecodeError as error:
@@ -259,6 +263,8 @@ class AdsServer:
                 if response is None:
                     continue
                 self._observer.sent(stream, response.answer, response.nonce, response.pushed)
+                if self.tap is not None:
+                    self.tap(stream.id, stream.variant, "server", response.message)
                 # gRPC takes one write at a time; the next response is made while this one is on its way.
                 if writing is not None:
                     await writing

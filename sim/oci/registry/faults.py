@@ -128,11 +128,12 @@ PullFault = Callable[[Pull], Awaitable[web.StreamResponse | None]]
 class PullFaults:
     """Named faults of a registry's answers to pulls; itself a `Fault`, for `registry.faults`.
 
-    They are asked in the order they came in, and the first that answers, answers. Pushes are never hit.
+    They are asked in the order they came in, and the first that answers, answers. Pushes are never hit. `store` and
+    `auth` are the registry's; one that takes its place brings a `store` of its own.
     """
 
     def __init__(self, store: Store, auth: BasicAuth | TokenAuth | None = None) -> None:
-        self._store = store
+        self.store = store
         self._auth = auth
         self._faults: dict[str, PullFault] = {}
         self._suspended = 0
@@ -156,7 +157,7 @@ class PullFaults:
     async def __call__(self, request: web.Request) -> web.StreamResponse | None:
         if self._suspended or not self._faults:
             return None
-        pull = read_pull(request, self._store, self._auth)
+        pull = read_pull(request, self.store, self._auth)
         if pull is None:
             return None
         for fault in tuple(self._faults.values()):

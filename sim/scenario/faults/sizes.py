@@ -7,8 +7,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from sim.scenario.quantities import QuantityHint
-
 _SIZE = re.compile(r"(?P<number>\d+)(?P<unit>B|KB|MB|KiB|MiB)", re.ASCII)
 _BYTES = {"B": 1, "KB": 1000, "MB": 1_000_000, "KiB": 1 << 10, "MiB": 1 << 20}
 
@@ -41,4 +39,4 @@ Size = Annotated[
     ),
 ]
 #: As Toxiproxy has it: a kilobyte is 1,000 bytes.
-RateKbPerS = Annotated[int, Field(ge=1), QuantityHint("a rate", ("{}",))]
+RateKbPerS = Annotated[int, Field(ge=1)]

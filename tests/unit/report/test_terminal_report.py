@@ -306,3 +306,10 @@ def test_an_encoding_without_arrows_gets_ascii() -> None:
 
 def test_a_run_in_which_no_plugin_changed_says_so(width: int) -> None:
     assert line(report(result(rollouts=[]), width), "No rollout")
+
+
+def test_a_module_under_the_abi_shim_is_told(width: int) -> None:
+    apply = event(0, "core.apply", plugin=PLUGIN, image=IMAGE + "2.0.0")
+    shim = event(112, "agent.shim", plugin=PLUGIN, data={"abi": "0.2.100", "shim_abi": "0.2.1"})
+    assert "ABI 0.2.100 shimmed to 0.2.1" in line(report(result(), width, [apply, shim]), "     module")
+    assert not any("shimmed" in each for each in report(result(), width, [apply]))

@@ -164,7 +164,7 @@ WRONG = {
     "an unknown format": ("format: oci", "format: ocii", 9, "spec.images[1].format", "did you mean oci?"),
     "an unknown key of an image": ("format: oci", "fromat: oci", 9, "spec.images[1].fromat", "did you mean format?"),
     "an image of a plugin and a file": (
-        "format: oci", "file: own.wasm", 9, "spec.images[1].file", "known here: plugin, tag, format, as"
+        "format: oci", "file: own.wasm", 9, "spec.images[1].file", "known here: plugin, tag"
     ),
     "a reference that is none": (
         "format: oci", "as: registry.local/Block:1", 9, "spec.images[1].as", "repository is in lower case"
@@ -252,7 +252,7 @@ WRONG = {
     "a bump to nothing": ("block, tag: 2.0.0}", "block}", 15, "spec.steps[2].bump", "write one of the two"),
     "a bump to no tag": ("block, tag: 2.0.0}", "block, tag: -}", 15, "spec.steps[2].bump.tag", "a tag is 1 to 128"),
     "a patch that is no mapping": (
-        "patch: {spec: {defaultConfig: {block_urls: [/]}}}", "patch: nonsense", 16, "spec.steps[3].edit.patch", "key: value"
+        "patch: {spec: {defaultConfig: {block_urls: [/]}}}", "patch: no", 16, "spec.steps[3].edit.patch", "key: value"
     ),
     "a patch that leaves an invalid object": (
         "patch: {spec: {defaultConfig:", "patch: {spec: {defaultConfg:", 16, "spec.steps[3].edit.patch",

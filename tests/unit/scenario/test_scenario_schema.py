@@ -76,7 +76,7 @@ def test_the_json_schema_refuses_what_loading_refuses(wrong: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.parent.name)
 def test_the_scenario_library_fits_the_json_schema(path: Path) -> None:
-    (document,) = read_documents(path.read_text(encoding="utf-8"), str(path))
+    (document,) = read_documents(path.read_text(encoding="utf-8"), str(path), literal_keys=True)
     jsonschema.Draft202012Validator(scenario_schema()).validate(document.data)
 
 

@@ -27,13 +27,13 @@ class Link:
         self._listener = Listener(listen)
         self._faults: dict[str, ActiveFault[Any]] = {}
         self._connections: dict[int, Connection] = {}
-        #: With the client that each serves.
-        self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        #: With the number and the client of the connection that each serves.
+        self._tasks: dict[asyncio.Task[None], tuple[int, asyncio.StreamWriter]] = {}
         self._accepted = 0
         self._broken: list[BaseException] = []
 
     def __repr__(self) -> str:
-        return f"<Link {self.address} → {self.upstream} {len(self._connections)} connections {list(self._faults)}>"
+        return f"<Link {self.address} → {self.upstream} {len(self._tasks)} connections {list(self._faults)}>"
 
     @property
     def address(self) -> str:
@@ -59,7 +59,7 @@ class Link:
         self._faults[fault.name] = fault
         if isinstance(fault.kind, Down):
             self._listener.close()
-            for number in tuple(self._connections):
+            for number, _ in self._tasks.values():
                 fault.hit(connection=number)
             await self._drop_connections()
             return
@@ -93,7 +93,7 @@ class Link:
             return
         self._accepted += 1
         task = asyncio.create_task(self._serve(self._accepted, (reader, writer)), name=f"link-{self._accepted}")
-        self._tasks[task] = writer
+        self._tasks[task] = (self._accepted, writer)
         task.add_done_callback(self._ended)
 
     async def _serve(self, number: int, client: Streams) -> None:
@@ -114,7 +114,7 @@ class Link:
             del self._connections[number]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        client = self._tasks.pop(task)
+        _, client = self._tasks.pop(task)
         if task.cancelled():
             # Perhaps before it began.
             client.transport.abort()
