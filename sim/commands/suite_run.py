@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,7 +90,7 @@ class SuiteRun:
         self._seconds = time.monotonic() - self._started_s
 
     def report(self) -> None:
-        """The summary, and the files. Raises EnvironmentProblem for one that can't be written."""
+        """The summary, and the files. Raises EnvironmentProblem for what can't be written."""
         for verdict in self.verdicts:
             if not verdict.complete and verdict.attempts:
                 self._lines.say(case_lines(verdict))
@@ -98,6 +98,8 @@ class SuiteRun:
         summary = summary_line(self.verdicts, self._seconds)
         self._lines.say([Text.assemble("interrupted: ", summary) if self._interrupted else summary])
         self._write_junit()
+        if self._lines.problem is not None:
+            raise self._lines.problem
 
     @property
     def status(self) -> int:
@@ -185,21 +187,26 @@ def tell_invalid(suite: Suite, options: SuiteOptions) -> None:
 
 
 class _Lines:
-    """Where lines for people go."""
+    """Where lines for people go. `problem`: why they could not be written, which ends no run."""
 
     def __init__(self, options: SuiteOptions) -> None:
         self._data = options.data
         self._console = Console(stderr=True) if options.data else stdout_console()
+        self.problem: EnvironmentProblem | None = None
 
     def say(self, lines: Iterable[Text]) -> None:
-        with reading_may_end():
-            for line in lines:
-                self._console.print(line, soft_wrap=True, highlight=False)
+        self._write(lambda line: self._console.print(line, soft_wrap=True, highlight=False), lines)
 
     def echo(self, lines: Iterable[str]) -> None:
-        with reading_may_end():
-            for line in lines:
-                click.echo(line, err=self._data)
+        self._write(lambda line: click.echo(line, err=self._data), lines)
+
+    def _write(self, write: Callable[[Any], None], lines: Iterable[Any]) -> None:
+        try:
+            with reading_may_end():
+                for line in lines:
+                    write(line)
+        except EnvironmentProblem as problem:
+            self.problem = self.problem or problem
 
 
 def _write(file: Path, text: str) -> None:

@@ -33,7 +33,7 @@ from typing import Any
 from sim.errors import EnvironmentProblem, InvalidInput, Location
 from sim.scenario.combination import Combination
 from sim.scenario.lanes import Lanes
-from sim.scenario.placeholders import Placeholders
+from sim.scenario.placeholders import Placeholders, ReadPayload
 from sim.scenario.result import STAGES
 from sim.trace import Event, read_payload, read_trace
 
@@ -100,9 +100,9 @@ def read_transcript(path: Path) -> Transcript:
         raise InvalidInput(f"the trace can't be read: {error!r}", where=Location(str(directory))) from error
 
 
-def transcript(result: Mapping[str, Any], events: Sequence[Event] | None = None, read: Any = None, /) -> Transcript:
-    """From `Result.to_json()`, the trace, and a reader of payloads."""
-    places = Placeholders.learned(events, read) if events is not None else Placeholders()
+def transcript(result: Mapping[str, Any], events: Sequence[Event] = (), read: ReadPayload | None = None) -> Transcript:
+    """From `Result.to_json()`, the trace, and the reader of its payloads; without that, from the result alone."""
+    places = Placeholders() if read is None else Placeholders.learned(events, read)
     made = Transcript(
         scenario=result["scenario"],
         profile=result["profile"],
@@ -118,7 +118,7 @@ def transcript(result: Mapping[str, Any], events: Sequence[Event] | None = None,
             for name, seen in result.get("traffic", {}).items()
         },
     )
-    if events is not None:
+    if read is not None:
         lanes = Lanes(result, events, places)
         made.lanes = lanes.all()
         made.payloads = lanes.payloads(read)
