@@ -61,7 +61,7 @@ def against(run: RunFiles, other: RunFiles, redaction: Redaction) -> dict[str, A
 
 def _transcript(run: RunFiles) -> Transcript:
     try:
-        return transcript(run.result.to_json(), run.events or None, run.read)
+        return transcript(run.result.to_json(), run.events, run.read if run.events else None)
     except (OSError, ValueError, KeyError) as error:
         raise InvalidInput(
             f"the trace can't be compared: {error}",
