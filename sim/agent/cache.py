@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -124,6 +124,7 @@ class ModuleCache:
     `notes_before_pull` is a bug of the real agent: where a URL is known, a resource's new version is noted before the
     pull. If that fails, the same version looks like one that was pulled, and gets the old module without a pull.
     `rewrite` is applied to each module as it is written; checksums and sizes are those of the module as it came.
+    `before` is awaited with 7 before a pull, outside its time-out, and with 8 before what was pulled is written.
     """
 
     def __init__(
@@ -135,12 +136,14 @@ class ModuleCache:
         *,
         notes_before_pull: bool = True,
         rewrite: Callable[[bytes], bytes] | None = None,
+        before: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self._directory = directory
         self._fetcher = fetcher
         self._clock = clock or SystemClock()
         self._notes_before_pull = notes_before_pull
         self._rewrite = rewrite
+        self._before = before
         self._rewritten: set[Path] = set()
         self._modules: dict[tuple[str, str], _Module] = {}
         self._latest: dict[str, _Latest] = {}
@@ -162,6 +165,8 @@ class ModuleCache:
         found, checksum = self._lookup(request, request.checksum, ignore_version=ignore_version)
         if found is not None:
             return found, True
+        if self._before is not None:
+            await self._before(7)
         progress.fetching()
         try:
             pulled = await self._pull(request, checksum, progress)
@@ -173,6 +178,8 @@ class ModuleCache:
             return pulled, True
         fresh, module = pulled
         self.metrics.fetches["success"] += 1
+        if self._before is not None:
+            await self._before(8)
         path = await self._store(request, fresh, module)
         progress.unpacked(len(module))
         return path, False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +52,8 @@ class AgentOptions:
     purge_interval_s: float = 3600.0
     fixed: frozenset[str] = frozenset()
     retry_pauses_s: Callable[[], Iterator[float]] = retry_pauses_s
+    #: Awaited before a module is pulled (7) and, pulled, before it is written (8): the course's steps.
+    before: Callable[[int], Awaitable[None]] | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(self.fixed - self.profile.bugs.keys())
@@ -161,6 +163,7 @@ async def agent(
             clock or SystemClock(),
             notes_before_pull=FAILED_ALWAYS not in options.fixed,
             rewrite=shim_of(options.profile),
+            before=options.before,
         )
         async with asyncio.TaskGroup() as tasks:
             part = Agent(options, cache, trace, tasks)

@@ -24,6 +24,7 @@ from sim.scenario.schema import (
     AnyImage,
     Apply,
     Bump,
+    ChangeLoad,
     CheckThat,
     Delete,
     Edit,
@@ -77,6 +78,7 @@ class Check:
             Push: self._push,
             Wait: self._wait,
             CheckThat: self._check_that,
+            ChangeLoad: self._change_load,
         }
 
     def run(self) -> None:
@@ -334,6 +336,13 @@ class Check:
         made = self._attempt(partial(compile_expectation, step.that, where, traffic=names), where)
         if made is not None:
             self.checks[key] = made
+
+    def _change_load(self, step: ChangeLoad, key: StepKey, path: Path_) -> None:
+        names = list(self._scenario.spec.traffic)
+        if step.traffic not in names:
+            known = f"traffic is {', '.join(names)}" if names else "the scenario has no traffic"
+            where = self._document.where(*path, "traffic")
+            self._problem(f"there is no traffic {step.traffic!r}", suggestion(step.traffic, names, known), where)
 
     def _problem(self, message: str, hint: str | None, where: Location) -> None:
         self.problems.append(InvalidInput(message, where=where, hint=hint))

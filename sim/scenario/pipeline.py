@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ from sim.scenario.recording import Recorder, recording_path
 from sim.scenario.registry_spec import RegistrySpec
 from sim.scenario.run_faults import RunFaults
 from sim.scenario.slots import Part, Slot
+from sim.scenario.stops import Stops
 from sim.trace import Trace
 from sim.traffic.echo import Echo
 from sim.xds import Tap
@@ -80,6 +81,10 @@ class PipelineOptions:
     registry: RegistrySpec = field(default_factory=RegistrySpec)
     links: Mapping[LinkName, bool] = field(default_factory=dict)
     seed: int = 0
+    #: Whether the embedded registry answers for every host there is, beside those of `hosts`.
+    every_host: bool = False
+    #: Where a rollout is held, step by step; None where it never is.
+    stops: Stops | None = None
     #: Hops of which every message is kept, in `streams/` of the directory.
     record: frozenset[str] = frozenset()
 
@@ -321,7 +326,9 @@ class _Assembly:
         """Where clients reach `upstream`: at a link where this run may put faults on one, else directly."""
         if name not in self._options.links:
             return upstream
-        link = FaultyLink(name, listen, upstream, xds=self._options.links[name])
+        stops = self._options.stops
+        hold = stops.on_link(name) if stops is not None else None
+        link = FaultyLink(name, listen, upstream, xds=self._options.links[name], hold=hold)
         links[name] = await self._stack.enter_async_context(link)
         return link.address
 
@@ -402,14 +409,17 @@ class _Assembly:
                     listen=agent_socket,
                     data_dir=state / "modules",
                     fetch=FetchOptions(
-                        mirrors=dict.fromkeys(
-                            run.hosts, embedded.mirror(registry) if embedded is not None else registry
+                        mirrors=Mirrors(
+                            run.hosts,
+                            embedded.mirror(registry) if embedded is not None else registry,
+                            every_host=run.every_host,
                         ),
                         allowed_registries=run.allowed_registries | {own_registry},
                         ssl_context=embedded.trust if embedded is not None else None,
                     ),
                     fixed=run.fixed,
                     module_expiry_s=run.module_expiry_s,
+                    before=run.stops.reach if run.stops is not None else None,
                 ),
                 trace,
                 clock,
@@ -477,6 +487,18 @@ async def _watched(starting: AbstractAsyncContextManager[Envoy]) -> AsyncIterato
 
 async def _until_dead(running: Envoy) -> None:
     raise await asyncio.shield(running.died)
+
+
+class Mirrors(dict[str, str]):
+    """The agent's mirror table: these hosts, or any at all, are answered for by the registry at `address`."""
+
+    def __init__(self, hosts: Collection[str], address: str, *, every_host: bool) -> None:
+        super().__init__(dict.fromkeys(hosts, address))
+        self._address = address if every_host else None
+
+    def get(self, host: str, default: Any = None) -> Any:
+        """The address, `default` for a host that is answered for by nobody."""
+        return super().get(host, self._address or default)
 
 
 def _port_of(address: str) -> int:

@@ -25,9 +25,11 @@ class Attribution:
     brings its own, which then holds for every plugin.
     """
 
-    versions: Mapping[str, str | None]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    versions: dict[str, str | None]
+    headers: dict[str, str] = field(default_factory=dict)
     by_load: Mapping[str, Attribute] = field(default_factory=dict)
+    #: The header of the plugins' images where no plugin is known yet.
+    first_header: str | None = None
 
     def reads(self, plugin: str, load: str) -> Attribute | None:
         """How this load's responses tell the plugin's version; None when they don't."""

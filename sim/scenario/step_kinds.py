@@ -17,6 +17,7 @@ from sim.scenario.step_models import (
     Advance,
     Apply,
     Bump,
+    ChangeLoad,
     CheckThat,
     Clear,
     Delete,
@@ -154,7 +155,7 @@ class Parallel(Step):
 STEPS: tuple[type[Step], ...] = (
     *(Apply, Bump, Edit, Delete, Push),
     *(Wait, Sleep, Request, CheckThat),
-    *(Fault, Clear),
+    *(Fault, Clear, ChangeLoad),
     *(Restart, Kill, Pause, Advance),
     *(Repeat, Parallel),
 )

@@ -10,7 +10,17 @@ from pydantic_core import PydanticCustomError
 from sim.model import parse_duration_s
 from sim.scenario.faults.spec import ClearSpec, FaultSpec
 from sim.scenario.image_entries import AnyImage
-from sim.scenario.quantities import Duration, Method, PartName, PluginKey, PositiveDuration, Text, UrlPath
+from sim.scenario.quantities import (
+    Duration,
+    Method,
+    PartName,
+    PluginKey,
+    PositiveDuration,
+    Rate,
+    Text,
+    UrlPath,
+    parse_rate_per_s,
+)
 from sim.scenario.strict import Strict
 
 WaitCondition = Literal["effective", "settled", "acked", "nacked", "gone"]
@@ -239,6 +249,19 @@ class Clear(ClearSpec, Step):
 
     kind = "clear"
     shorthand = "name"
+
+
+class ChangeLoad(Step):
+    """Send more requests, or fewer, from now on."""
+
+    kind = "load"
+
+    traffic: Text = Field(description="Which traffic", examples=["users"])
+    rate: Rate = Field(description="Requests a second, over all its connections", examples=["500/s"])
+
+    @property
+    def rate_per_s(self) -> float:
+        return parse_rate_per_s(self.rate)
 
 
 class Restart(Step):

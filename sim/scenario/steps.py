@@ -18,6 +18,7 @@ from sim.scenario.schema import (
     Advance,
     Apply,
     Bump,
+    ChangeLoad,
     CheckThat,
     Clear,
     Delete,
@@ -114,6 +115,8 @@ class StepRunner:
             case Clear():
                 branch.origin = len(self._trace.events)
                 await self._stage.pipeline.faults.clear(step.name)
+            case ChangeLoad():
+                await self._change_load(step)
             case Restart():
                 branch.origin = len(self._trace.events)
                 await self._leave(step.part)
@@ -133,6 +136,8 @@ class StepRunner:
 
     async def _change(self, targets: Sequence[Manifest | Key], branch: Branch) -> None:
         pipeline = self._stage.pipeline
+        if pipeline.options.stops is not None:
+            await pipeline.options.stops.begin()
         counts = [(gateway, await self._stage.listener_count(gateway)) for gateway in pipeline.gateways]
         branch.origin = len(self._trace.events)
         for target in targets:
@@ -161,6 +166,16 @@ class StepRunner:
         self._stage.checked.append(seen)
         if not seen.passed:
             raise StepFailed(f"not true: {seen.that}", hint=in_words(seen))
+
+    # -- traffic --------------------------------------------------------------------------------------------
+
+    async def _change_load(self, step: ChangeLoad) -> None:
+        load = self._stage.loads.get(step.traffic)
+        if load is None:
+            known = ", ".join(self._stage.loads) or "none"
+            raise StepFailed(f"there is no traffic {step.traffic}", hint=f"traffic is {known}")
+        await load.set_rate(step.rate_per_s)
+        self._trace.emit("run.load", load=step.traffic, rate_per_s=step.rate_per_s)
 
     # -- parts ----------------------------------------------------------------------------------------------
 

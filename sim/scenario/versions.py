@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sim.errors import InvalidInput
-from sim.manifests import WASM_PLUGIN
+from sim.manifests import WASM_PLUGIN, Manifest
 from sim.oci import parse_reference
 from sim.scenario.changes import image_url
 from sim.scenario.expect import evaluate_version
@@ -31,7 +31,18 @@ def attribution(loaded: LoadedScenario) -> Attribution:
             versions.setdefault(spelling, None)
     traffic = loaded.scenario.spec.traffic
     by_load = {name: version_rule(load.version_by) for name, load in traffic.items() if load.version_by is not None}
-    return Attribution(versions, _headers(urls, images), by_load)
+    first = next((image.version_header for image in images if image.version_header is not None), None)
+    return Attribution(versions, _headers(urls, images), by_load, first)
+
+
+def learn(known: Attribution, images: Iterable[ResolvedImage], manifests: Iterable[Manifest]) -> None:
+    """Take in what came by hand: images, and plugins that may name one of them."""
+    images = list(images)
+    for image in images:
+        for spelling in _spellings(image.written):
+            known.versions[spelling] = image.version or image.reference.tag
+    urls = {m.key: [url] for m in manifests if m.kind == WASM_PLUGIN and (url := image_url(m)) is not None}
+    known.headers.update(_headers(urls, images))
 
 
 def version_rule(rule: str) -> Attribute:

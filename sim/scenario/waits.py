@@ -46,13 +46,19 @@ class Waits:
             case _:
                 waiting = self._event(step, branch)
         try:
-            async with asyncio.timeout(step.within_s):
+            async with asyncio.timeout(None if self._held else step.within_s):
                 await waiting
         except TimeoutError:
             raise StepFailed(
                 f"waited {step.within} for {_wanted(step)}",
                 hint=self._progress(target, step.gateway) if step.condition else None,
             ) from None
+
+    @property
+    def _held(self) -> bool:
+        """Whether rollouts are held step by step, for as long as it takes."""
+        stops = self._stage.pipeline.options.stops
+        return stops is not None and stops.on
 
     async def _ready(self, name: str) -> None:
         gateway = self._stage.pipeline.gateway_named(name)

@@ -1,10 +1,5 @@
 """xDS: the sans-IO subscription machines, and a server and a client on grpc.aio that carry bytes."""
 
-import os
-
-# gRPC's C core writes its own remarks to stderr, such as one GOAWAY a connection; a user's choice is kept.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-
 from sim.xds.client import channel, open_stream
 from sim.xds.messages import (
     Answer,

@@ -9,20 +9,23 @@ from typing import Any, Self
 from sim.scenario.faults.active import ActiveFault
 from sim.scenario.faults.network import Link
 from sim.scenario.faults.spec import LinkName
-from sim.scenario.faults.xds import XdsFault, XdsProxy
+from sim.scenario.faults.xds import Hold, XdsFault, XdsProxy
 
 
 class FaultyLink:
     """Stands between a client and `upstream`; clients connect to `address`.
 
     `listen` and `upstream` are `host:port` (port 0 asks the kernel) or `unix:/path`. With `xds` the byte proxy, which
-    the client meets, has the xDS proxy behind it, on a loopback port. An async context manager: entered, it listens;
-    left, it is gone with everything that went through it. Raises EnvironmentProblem when it can't listen.
+    the client meets, has the xDS proxy behind it, on a loopback port; `hold` is asked before xDS messages cross. An
+    async context manager: entered, it listens; left, it is gone with everything that went through it. Raises
+    EnvironmentProblem when it can't listen.
     """
 
-    def __init__(self, name: LinkName, listen: str, upstream: str, *, xds: bool = False) -> None:
+    def __init__(
+        self, name: LinkName, listen: str, upstream: str, *, xds: bool = False, hold: Hold | None = None
+    ) -> None:
         self.name: LinkName = name
-        self._proxy = XdsProxy("127.0.0.1:0", upstream) if xds else None
+        self._proxy = XdsProxy("127.0.0.1:0", upstream, hold) if xds else None
         self._link = Link(listen, upstream)
         self._stack = AsyncExitStack()
 

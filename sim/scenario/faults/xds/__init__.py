@@ -7,7 +7,7 @@ from sim.scenario.faults.xds.duplicate import Duplicate
 from sim.scenario.faults.xds.effect import ENVOY_TYPES, Effect, TypedFault, XdsFault
 from sim.scenario.faults.xds.message import Break, Request, Response
 from sim.scenario.faults.xds.nack import Nack
-from sim.scenario.faults.xds.proxy import XdsProxy
+from sim.scenario.faults.xds.proxy import Hold, XdsProxy
 from sim.scenario.faults.xds.reorder import Reorder
 from sim.scenario.faults.xds.stale_version import StaleVersion
 
@@ -19,6 +19,7 @@ __all__ = [
     "DropAck",
     "Duplicate",
     "Effect",
+    "Hold",
     "Nack",
     "Reorder",
     "Request",

@@ -27,6 +27,8 @@ class Conversation:
     def __init__(self, number: int, variant: Variant) -> None:
         self.number = number
         self.node_id = ""
+        #: The client's latest message; None before the first, and when it was none of discovery.
+        self.asked: Request | None = None
         self._variant = variant
         self._effects: dict[str, Effect[Any]] = {}
         # What the client has of each type, and what the server was told of it.
@@ -51,6 +53,7 @@ class Conversation:
 
     def request(self, body: bytes) -> list[bytes]:
         """What goes to the server for a message of the client's."""
+        self.asked = None
         try:
             read = read_request(self._variant, body)
         except DecodeError:
@@ -58,15 +61,21 @@ class Conversation:
         if read.message.node.id:
             self.node_id = read.message.node.id
         type_url = read.type_url
-        requests: Sequence[Request] = [
-            replace(read, is_ack=self._is_ack(read), accepted_version=self._accepted.get(type_url, ""))
-        ]
+        self.asked = replace(read, is_ack=self._is_ack(read), accepted_version=self._accepted.get(type_url, ""))
+        requests: Sequence[Request] = [self.asked]
         for effect in self._effects.values():
             requests = [made for request in requests for made in effect.request(request)]
         for request in requests:
             if not request.message.HasField("error_detail"):
                 self._accepted[type_url] = request.version_info
         return [request.body for request in requests]
+
+    def read(self, body: bytes) -> Response | None:
+        """A message of the server's, which is not noted; None where it is none of discovery."""
+        try:
+            return read_response(self._variant, body)
+        except DecodeError:
+            return None
 
     def response(self, body: bytes) -> list[bytes | Break]:
         """What goes to the client for a message of the server's. Nothing follows a Break."""

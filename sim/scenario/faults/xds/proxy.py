@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import grpc
 import grpc.aio
@@ -14,7 +14,7 @@ import grpc.aio
 from sim.scenario.faults.active import ActiveFault
 from sim.scenario.faults.xds.conversation import Conversation
 from sim.scenario.faults.xds.effect import XdsFault
-from sim.scenario.faults.xds.message import Break
+from sim.scenario.faults.xds.message import Break, Request, Response
 from sim.xds import METHODS, SERVICE, Variant, channel, serving
 
 #: grpc.aio's context of a call that is served, and a call that was made; the library has no types.
@@ -22,6 +22,13 @@ Context = Any
 Call = Any
 
 _VARIANTS = {f"/{SERVICE}/{method}": variant for variant, method in METHODS.items()}
+
+
+class Hold(Protocol):
+    """Asked before each message of an ADS stream crosses; it crosses when that returns."""
+
+    async def request(self, message: Request) -> None: ...
+    async def response(self, message: Response) -> None: ...
 
 
 class XdsProxy:
@@ -32,9 +39,10 @@ class XdsProxy:
     it can't listen.
     """
 
-    def __init__(self, listen: str, upstream: str) -> None:
+    def __init__(self, listen: str, upstream: str, hold: Hold | None = None) -> None:
         self.address = listen
         self.upstream = upstream
+        self._hold = hold
         self._faults: dict[str, ActiveFault[XdsFault]] = {}
         self._streams: dict[int, _Stream] = {}
         self._numbers = itertools.count(1)
@@ -72,7 +80,7 @@ class XdsProxy:
             async with channel(self.upstream) as connection:
                 metadata = [pair for pair in context.invocation_metadata() or () if _is_the_clients(pair[0])]
                 call = connection.stream_stream(method)(metadata=metadata, wait_for_ready=False)
-                stream = _Stream(next(self._numbers), _VARIANTS.get(method), context, call)
+                stream = _Stream(next(self._numbers), _VARIANTS.get(method), context, call, self._hold)
                 if stream.conversation is not None:
                     self._streams[stream.number] = stream
                     for fault in self._faults.values():
@@ -118,9 +126,12 @@ class _Ended(Exception):
 class _Stream:
     """One call, from the client to the server and back. It has a conversation if it is one of ADS."""
 
-    def __init__(self, number: int, variant: Variant | None, context: Context, call: Call) -> None:
+    def __init__(
+        self, number: int, variant: Variant | None, context: Context, call: Call, hold: Hold | None = None
+    ) -> None:
         self.number = number
         self.conversation = None if variant is None else Conversation(number, variant)
+        self._hold = hold
         self._context = context
         self._call = call
         # Written by one task, because a cleared fault may also have something to send. Not bounded: it holds no more
@@ -158,6 +169,8 @@ class _Stream:
     async def _upstream(self) -> None:
         while (message := await self._context.read()) is not grpc.aio.EOF:
             requests = [message] if self.conversation is None else self.conversation.request(message)
+            if self._hold is not None and self.conversation is not None and self.conversation.asked is not None:
+                await self._hold.request(self.conversation.asked)
             for request in requests:
                 if not await self._written(request):
                     return
@@ -174,6 +187,10 @@ class _Stream:
     async def _downstream(self) -> None:
         try:
             while (message := await self._call.read()) is not grpc.aio.EOF:
+                if self._hold is not None and self.conversation is not None:
+                    read = self.conversation.read(message)
+                    if read is not None:
+                        await self._hold.response(read)
                 self._send([message] if self.conversation is None else self.conversation.response(message))
             code, details = await self._call.code(), await self._call.details()
         except grpc.aio.AioRpcError as error:
