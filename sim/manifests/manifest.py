@@ -115,13 +115,18 @@ def manifest_from(content: dict[str, Any], source_name: str) -> Manifest:
 
 def dump_manifest(manifest: Manifest) -> str:
     """YAML that kubectl, and `parse_manifests`, reads back as the same data."""
+    return dump_data(manifest.content)
+
+
+def dump_data(data: Any) -> str:
+    """JSON-ready data as YAML that is read back as the same."""
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.width = 4096
     # Such characters would be written as they are, and read as line breaks or not at all.
-    yaml.allow_unicode = _INVISIBLE.search(json.dumps(manifest.content, ensure_ascii=False)) is None
+    yaml.allow_unicode = _INVISIBLE.search(json.dumps(data, ensure_ascii=False)) is None
     stream = io.StringIO()
-    yaml.dump(_quoted(manifest.content), stream)
+    yaml.dump(_quoted(data), stream)
     return stream.getvalue()
 
 

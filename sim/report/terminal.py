@@ -47,7 +47,7 @@ def print_report(console: Console, result: Result, events: list[Event]) -> None:
         print_thresholds(page, result.thresholds)
     if result.error is not None:
         page.blank()
-        _print_error(page, result.error)
+        print_error(page, result.error)
     page.blank()
     _print_outcome(page, result)
 
@@ -115,7 +115,8 @@ def _percent(count: int, total: int) -> str:
     return ">99 %" if 99 < share < 100 else f"{share:.0f} %"
 
 
-def _print_error(page: Page, error: ErrorReport) -> None:
+def print_error(page: Page, error: ErrorReport) -> None:
+    """Why a run could not be carried to its end."""
     told = error.part is None or error.message.startswith(error.part)
     part = "" if told else f" in {clean(error.part or '')}"
     head, *rest = lines_of(error.message) or [""]

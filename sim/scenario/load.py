@@ -116,7 +116,17 @@ def load_scenarios(path: Path, pinned: frozenset[str] = frozenset()) -> tuple[Lo
 
     `pinned` are the axes in whose place the command line says what holds.
     """
-    document = without_axes(with_pieces(_document(_file(path)), _piece), pinned)
+    return scenarios_of(read_scenario(path), pinned)
+
+
+def read_scenario(path: Path) -> Document:
+    """What stands in the file, or in the folder's scenario.yaml. Raises InvalidScenario for what is no scenario."""
+    return _document(_file(path))
+
+
+def scenarios_of(document: Document, pinned: frozenset[str] = frozenset()) -> tuple[LoadedScenario, ...]:
+    """As `load_scenarios`, of what was read already, or never stood in a file."""
+    document = without_axes(with_pieces(document, _piece), pinned)
     matrix = _validated(document).spec.matrix
     if matrix is None:
         return (_checked(document, None),)

@@ -203,6 +203,12 @@ class Pipeline:
             )
         return self.core_slot.part
 
+    @property
+    def slots(self) -> list[Slot[Any]]:
+        """Every part that this run has started, upstream first."""
+        shared = [slot for slot in (self.registry_slot, self.core_slot, self.discovery_slot) if slot is not None]
+        return [*shared, *(slot for each in self.gateways for slot in (each.agent_slot, each.envoy_slot))]
+
     def slot(self, name: str) -> Slot[Any]:
         """The part of that name: `core`, `discovery`, `registry`, `agent`, `envoy`, `agent/<gateway>`, ….
 

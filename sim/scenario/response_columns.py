@@ -20,14 +20,19 @@ def response_columns(loads: Mapping[str, Load]) -> dict[str, Any]:
     return {"schema": SCHEMA, "loads": {name: _columns(load) for name, load in loads.items()}}
 
 
-def _columns(load: Load) -> dict[str, Any]:
+def columns_since(load: Load, position: int) -> dict[str, Any]:
+    """The columns of the samples from this position on."""
+    return _columns(load, position)
+
+
+def _columns(load: Load, first: int = 0) -> dict[str, Any]:
     t_us: list[int] = []
     versions: list[str] = []
     runs: list[list[int]] = []
     failed: list[tuple[int, str]] = []
     connection: list[int] = []
     start_ns = before_us = 0
-    for position, sample in enumerate(load.samples):
+    for position, sample in enumerate(load.samples[first:] if first else load.samples):
         if position == 0:
             start_ns = sample.done_ns
         at_us = (sample.done_ns - start_ns) // 1000

@@ -45,8 +45,10 @@ class RunOptions:
     warn: Callable[[str], None] = lambda _: None
     #: Hops of which every message is kept.
     record: frozenset[str] = frozenset()
-    #: The steps are not all known beforehand: faults may come on any link, images of any host.
+    #: The steps are not all known beforehand: images may be of any host.
     by_hand: bool = False
+    #: With `by_hand`: faults may come on any link, so that each has a proxy on it.
+    any_fault: bool = True
     #: Whether the scenario's expectations and thresholds are held against the result.
     hold_expectations: bool = True
     #: Where a rollout can be held, step by step; None where it is never.

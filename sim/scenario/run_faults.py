@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sim.errors import StepFailed
-from sim.scenario.faults import ALL, REGISTRY, FaultBoard, FaultSpec
+from sim.scenario.faults import ALL, REGISTRY, ActiveFault, FaultBoard, FaultSpec
 
 #: Where a fault hits every gateway alike; the other links are there once for each gateway.
 SHARED_PLACES: tuple[str, ...] = ("core-discovery", REGISTRY)
@@ -28,6 +29,11 @@ class RunFaults:
     def active(self) -> Sequence[str]:
         """The names of the faults in force."""
         return list(dict.fromkeys(name for board in self._boards for name in board.active))
+
+    @property
+    def in_force(self) -> Mapping[str, ActiveFault[Any]]:
+        """The faults in force by name; one that is on every gateway's link, once."""
+        return {name: fault for board in reversed(self._boards) for name, fault in board.active.items()}
 
     async def inject(self, spec: FaultSpec, gateway: str | None = None) -> None:
         """Let a fault begin, on this gateway's link or, where none is named, on every gateway's; it acts at once.

@@ -40,8 +40,10 @@ async def run_scenario(
     Never raises for what happens in a run: an error is an outcome. What prevents a run from beginning (no Envoy, a
     run directory that can't be made, an option that does not fit) is raised as EnvironmentProblem or InvalidInput.
     """
-    async with opened(loaded, options, trace, watcher) as (run, stage):
-        await _steps(run, stage, watcher)
+    run = await _prepared(loaded, options, trace)
+    with suppress(SimError):
+        async with _on_stage(run, watcher) as stage:
+            await _steps(run, stage, watcher)
     assert run.result is not None
     return run.result
 
@@ -53,16 +55,25 @@ async def opened(
     """A run whose stage is up while inside; left, `run.result` is there, in the run directory too.
 
     A SimError inside, and what a part dies of, becomes the run's outcome and goes no further; anything else is raised
-    again once the evidence is kept. Raises as `run_scenario` does before it begins.
+    again once the evidence is kept. Raises as `run_scenario` does before it begins, and the SimError for which the
+    stage could not be set up.
     """
     run = await _prepared(loaded, options, trace)
+    async with _on_stage(run, watcher) as stage:
+        yield run, stage
+
+
+@asynccontextmanager
+async def _on_stage(run: Run, watcher: Watcher | None) -> AsyncIterator[Stage]:
+    """The stage of a run; see `opened`. `run.result` is there however it is left, or could not be entered."""
     foreign: Exception | None = None
-    interrupted = False
+    entered = interrupted = False
     try:
         with _disk_errors():
             async with written(run.trace, run.directory), staged(run, watcher) as stage:
+                entered = True
                 try:
-                    yield run, stage
+                    yield stage
                 except SimError:
                     raise
                 except Exception as error:  # noqa: BLE001  raised again below, out of the parts' task group
@@ -73,7 +84,9 @@ async def opened(
         run.outcome, run.failure = "error", ErrorReport(message="interrupted")
         raise
     except (SimError, OSError, ExceptionGroup) as raised:
-        fail(run, cause(raised, run.directory))
+        fail(run, reason := cause(raised, run.directory))
+        if not entered:
+            raise reason from None
     finally:
         if foreign is not None and run.failure is None:
             run.outcome = "error"

@@ -5,6 +5,7 @@ Whatever does it makes the same steps as a scenario has, and the session keeps w
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from sim.scenario.describe import describe
 from sim.scenario.expect import compile_expectation
 from sim.scenario.images import ResolvedImage, resolve_image
 from sim.scenario.load import LoadedScenario
-from sim.scenario.places import PlacedStep, placed
+from sim.scenario.places import PlacedStep, StepKey, placed
 from sim.scenario.problems import InvalidScenario, explain
 from sim.scenario.result import Result
 from sim.scenario.run import Run
@@ -38,7 +39,7 @@ _STEP: TypeAdapter[Step] = TypeAdapter(AnyStep)
 class Deed:
     """A step that was carried out. `by` says who did it: `scenario`, `page`, `kubectl`, `folder`, `test`.
 
-    `manifests` are the objects that an `apply` put in force. `ended_ns` is None while it is under way; `error` tells
+    `manifests` are the objects that it put in force. `ended_ns` is None while it is under way; `error` tells
     why it could not be done.
     """
 
@@ -51,6 +52,15 @@ class Deed:
 
 
 @dataclass(slots=True)
+class Prepared:
+    """A step that was checked, and what it needs."""
+
+    placed: PlacedStep
+    loaded: LoadedScenario
+    deed: Deed
+
+
+@dataclass(slots=True)
 class Session:
     """What can be done to a run while it is open (see `runner.opened`)."""
 
@@ -59,6 +69,8 @@ class Session:
     deeds: list[Deed] = field(default_factory=list)
     #: Everything in the registry that was pushed as an image of the scenario or by a step.
     images: list[ResolvedImage] = field(default_factory=list)
+    #: A wait for an event looks back to the latest change, whichever step made it.
+    branch: Branch = field(default_factory=Branch)
 
     def __post_init__(self) -> None:
         self.images += self.run.loaded.images
@@ -80,19 +92,31 @@ class Session:
         """The result as it would be if the run ended here, without its expectations."""
         return result_of(self.run, evaluate=False)
 
-    async def carry_out(self, data: Mapping[str, Any] | Step, by: str) -> Deed:
-        """Carry out a step, as a scenario file has it: `{"bump": {"plugin": …, "tag": …}}`.
+    def prepare(self, data: Mapping[str, Any] | Step, by: str) -> Prepared:
+        """Check a step, as a scenario file has it: `{"bump": {"plugin": …, "tag": …}}`.
 
-        Raises InvalidInput for what is no step, or does not fit what there is, and StepFailed when it can't be done.
+        Raises InvalidInput for what is no step, or does not fit what there is, and StepFailed where it can't be done.
         """
-        return await self._carry_out(self._read(data, by), by)
+        return self._prepared(self._read(data, by), by)
 
-    async def apply(self, manifests: Sequence[Manifest], by: str) -> Deed:
-        """Put objects in force. Raises as `carry_out` does."""
+    def prepare_apply(self, manifests: Sequence[Manifest], by: str) -> Prepared:
+        """The step that puts these objects in force."""
         name = "-".join(dict.fromkeys(manifest.name for manifest in manifests)) or "nothing"
         step = Apply(file=f"{name}.yaml", missing=True)
         one = PlacedStep(step, (len(self.deeds),), (), Location(by))
-        return await self._carry_out(one, by, {one.key: tuple(manifests)})
+        return self._prepared(one, by, {one.key: tuple(manifests)})
+
+    def prepare_own(self, step: PlacedStep) -> Prepared:
+        """One of the scenario's own steps."""
+        return self._prepared(step, "scenario", self.loaded.manifests if isinstance(step.step, Apply) else {})
+
+    async def carry_out(self, data: Mapping[str, Any] | Step, by: str) -> Deed:
+        """Prepare a step and perform it."""
+        return await self.perform(self.prepare(data, by))
+
+    async def apply(self, manifests: Sequence[Manifest], by: str) -> Deed:
+        """Put objects in force."""
+        return await self.perform(self.prepare_apply(manifests, by))
 
     async def delete(self, key: Key, by: str) -> None:
         """Remove an object of any kind."""
@@ -103,8 +127,26 @@ class Session:
 
     async def scenario_step(self, step: PlacedStep) -> Deed:
         """Carry out one of the scenario's own steps."""
-        manifests = self.loaded.manifests if isinstance(step.step, Apply) else {}
-        return await self._carry_out(step, "scenario", dict(manifests))
+        return await self.perform(self.prepare_own(step))
+
+    async def perform(self, prepared: Prepared) -> Deed:
+        """Carry out a step, and keep that it was. Raises StepFailed when it can't be done."""
+        deed, one = prepared.deed, prepared.placed
+        deed.started_ns = time.monotonic_ns()
+        self.deeds.append(deed)
+        text = describe(one.step)
+        try:
+            with self.trace.span("run.step", index=len(self.deeds) - 1, step=text, where=deed.by):
+                await StepRunner(self.stage, prepared.loaded).carry_out(one, self.branch)
+        except SimError as error:
+            deed.error = str(error)
+            raise
+        except asyncio.CancelledError:
+            deed.error = "interrupted"
+            raise
+        finally:
+            deed.ended_ns = time.monotonic_ns()
+        return deed
 
     def _read(self, data: Mapping[str, Any] | Step, by: str) -> PlacedStep:
         document = Document(by, {"steps": [data if not isinstance(data, Step) else {}]}, None)
@@ -115,11 +157,11 @@ class Session:
         (one,) = placed([step], document, ("steps",), ())
         return replace(one, key=(len(self.deeds),), where=Location(by))
 
-    async def _carry_out(
-        self, one: PlacedStep, by: str, manifests: dict[Any, tuple[Manifest, ...]] | None = None
-    ) -> Deed:
+    def _prepared(
+        self, one: PlacedStep, by: str, given: Mapping[StepKey, tuple[Manifest, ...]] | None = None
+    ) -> Prepared:
         within = list(one.everything())
-        manifests, pushes, checks = dict(manifests or {}), {}, {}
+        manifests, pushes, checks = dict(given or {}), {}, {}
         for each in within:
             step = each.step
             if isinstance(step, Apply) and each.key not in manifests:
@@ -133,22 +175,10 @@ class Session:
                 # What it will make, so that traffic can tell its version; and an error before anything is held.
                 manifests[each.key] = (self._changed(step),)
         self.images += pushes.values()
-        applied = [manifest for made in manifests.values() for manifest in made]
-        learn(self.run.attribution, self.images, applied)
-        own = manifests.get(one.key, ()) if isinstance(one.step, Apply) else ()
-        deed = Deed(one.step, by, time.monotonic_ns(), own)
-        self.deeds.append(deed)
+        learn(self.run.attribution, self.images, [made for several in manifests.values() for made in several])
+        own = manifests.get(one.key, ())
         loaded = replace(self.loaded, manifests=manifests, pushes=pushes, checks=checks)
-        text = describe(one.step)
-        try:
-            with self.trace.span("run.step", index=len(self.deeds) - 1, step=text, where=by):
-                await StepRunner(self.stage, loaded).carry_out(one, Branch(len(self.trace.events)))
-        except SimError as error:
-            deed.error = error.message
-            raise
-        finally:
-            deed.ended_ns = time.monotonic_ns()
-        return deed
+        return Prepared(one, loaded, Deed(one.step, by, time.monotonic_ns(), own))
 
     def _load(self, step: Apply) -> list[Manifest]:
         file = self.loaded.folder / step.file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -29,7 +30,12 @@ async def staged(run: Run, watcher: Watcher | None) -> AsyncIterator[Stage]:
     if run.options.stops is not None:
         run.options.stops.trace = run.trace
     options = await _pipeline_options(run)
-    run.trace.emit("run.started", scenario=run.loaded.scenario.metadata.name, profile=run.profile.name)
+    run.trace.emit(
+        "run.started",
+        scenario=run.loaded.scenario.metadata.name,
+        profile=run.profile.name,
+        wall_ns=time.time_ns(),
+    )
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         parts = await stack.enter_async_context(pipeline(options, run.trace))
         stack.push_async_callback(parts.faults.clear_all)
@@ -86,7 +92,7 @@ async def _pipeline_options(run: Run) -> PipelineOptions:
 
 
 def _links(run: Run) -> dict[LinkName, bool]:
-    if run.options.by_hand:
+    if run.options.by_hand and run.options.any_fault:
         # Nobody knows beforehand which fault will be wanted where.
         return dict.fromkeys(LINKS, True) | {"agent-registry": False}
     return dict(links_of([placed.step for placed in run.loaded.every_step() if isinstance(placed.step, Fault)]))

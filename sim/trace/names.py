@@ -9,7 +9,7 @@ _STREAM = ("stream", "error")
 #: By the event's name; None where what `data` holds depends on what happened. Any event of a run with several
 #: gateways may have `gateway` besides (`COMMON`).
 EVENTS: Mapping[str, tuple[str, ...] | None] = {
-    "run.started": ("scenario", "profile"),
+    "run.started": ("scenario", "profile", "wall_ns"),
     "run.step": ("index", "number", "step", "where", "error"),
     "run.start": ("target", "error"),
     "run.stop": ("target", "error"),

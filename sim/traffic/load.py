@@ -94,6 +94,8 @@ class Load:
         self.dropped = 0
         #: Whether the probe wrote its totals: every sample was read.
         self.complete = False
+        #: Requests a second, as last asked for.
+        self.rate_per_s = spec.rate_per_s
         self._host = host
         self._port = port
         self._trace = trace
@@ -154,6 +156,7 @@ class Load:
         """From now on so many requests a second; 0 pauses."""
         assert self._process is not None
         await self._process.tell({"do": "rate", "rate_per_s": rate_per_s})
+        self.rate_per_s = rate_per_s
 
     async def watch(self) -> None:
         """Return when the load is stopped; raise PartDied when its process ends before."""

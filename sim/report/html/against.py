@@ -25,10 +25,12 @@ def against(run: RunFiles, other: RunFiles, redaction: Redaction) -> dict[str, A
     """What the page of `run` (A) shows of `other` (B). Raises InvalidInput where a trace does not fit its result."""
     found = compare(_transcript(run), _transcript(other))
     lanes = lanes_of(other.result, other.events)
-    items = story(other.events, other.result.rollouts, lanes, Payloads(other.read, redaction), redaction)
+    items = story(
+        other.events, other.result.rollouts, lanes, Payloads(other.read, redaction), redaction, other.start_ns
+    )
     kept = ("t", "s", "lane", "ev", "r", "step", "bad", "type")
     told = [{key: item[key] for key in kept if key in item} for item in items if item.get("told")]
-    start_ns = min((event.t_ns for event in other.events), default=0)
+    start_ns = other.start_ns
     shown = {
         "name": other.directory.name,
         "scenario": other.result.scenario,

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,21 @@ from sim.report.html.traffic import dots
 from sim.report.steps import STEPS
 
 REPORT_FILE = "report.html"
+
+#: The script's pieces, by room, in the order in which they stand in its one scope; the last one starts it.
+_SCRIPT = (
+    *("words.js", "elements.js", "state.js", "run.js", "responses.js", "axis.js", "canvas.js", "lanes.js"),
+    *("overlay.js", "moving.js", "texts.js", "payload.js", "event.js", "player.js", "times.js", "verdict.js"),
+    *("compare.js", "events.js", "page.js", "input.js"),
+)
+_START = "start.js"
+_STYLE = ("report.css",)
+#: What the live page has besides.
+_LIVE_SCRIPT = (
+    *("live_words.js", "live_api.js", "live_rooms.js", "live_run.js", "live_feed.js", "live_strip.js", "live_stops.js"),
+    *("live_deeds.js", "live_plugins.js", "live_editor.js", "live_operations.js", "live_faults.js", "live_page.js"),
+)
+_LIVE_STYLE = ("live.css",)
 
 #: What could end the script element, or the string that it is in, as JSON's escapes.
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -46,16 +62,33 @@ def write_page(directory: Path, output: Path | None = None, other: Path | None =
 
 def render_page(run: RunFiles, other: RunFiles | None = None) -> str:
     """The whole file. What came from the run is data in it, never markup."""
-    style, script, template = (_asset(name) for name in ("report.css", "report.js", "report.html"))
+    script, style = _in_one_scope(*_SCRIPT, _START), _styles(*_STYLE)
+    title = f"{run.result.scenario} · {run.result.outcome} · ecdsim"
+    return _page(title, _policy(script, style), style, page_data(run, other), script)
+
+
+def render_live_page(data: Mapping[str, Any], token: str) -> tuple[str, str]:
+    """The page of a run that goes on, and its policy, which a server sends as a header too.
+
+    `data` is what `page_data` gives, `token` what every request of the page has to carry. The page asks nobody but
+    the server that it came from.
+    """
+    script, style = _in_one_scope(*_SCRIPT, *_LIVE_SCRIPT, _START), _styles(*_STYLE, *_LIVE_STYLE)
+    policy = f"{_policy(script, style)}; connect-src 'self'"
+    title = f"{data['result']['scenario']} · live · ecdsim"
+    return _page(title, policy, style, {**data, "live": {"token": token}}, script), policy
+
+
+def _page(title: str, policy: str, style: str, data: Mapping[str, Any], script: str) -> str:
     pieces = {
-        "title": html.escape(f"{run.result.scenario} · {run.result.outcome} · ecdsim"),
-        "csp": html.escape(_policy(script, style)),
+        "title": html.escape(title),
+        "csp": html.escape(policy),
         "style": style,
-        "data": embedded(page_data(run, other)),
+        "data": embedded(data),
         "script": script,
     }
     # Put in one by one from the left, so that nothing inside a piece is taken for a place.
-    made, rest = [], template
+    made, rest = [], _asset("report.html")
     for name, piece in pieces.items():
         before, _, rest = rest.partition(f"{{{{{name}}}}}")
         made += [before, piece]
@@ -80,8 +113,8 @@ def page_data(run: RunFiles, other: RunFiles | None = None) -> dict[str, Any]:
     rollouts = run.result.rollouts
     lanes = lanes_of(run.result, run.events)
     payloads = Payloads(run.read, redaction)
-    items = story(run.events, rollouts, lanes, payloads, redaction)
-    start_ns = min((event.t_ns for event in run.events), default=0)
+    start_ns = run.start_ns
+    items = story(run.events, rollouts, lanes, payloads, redaction, start_ns)
     result = run.result.to_json()
     result["combination"] = run.result.combination.name if run.result.combination is not None else None
     return {
@@ -98,7 +131,7 @@ def page_data(run: RunFiles, other: RunFiles | None = None) -> dict[str, Any]:
         "docs": payloads.docs,
         "applied": [(rollout.t_ns - start_ns) // 1000 for rollout in rollouts],
         "stages": stages(rollouts, run.events),
-        "dots": dots(run.traffic, run.events),
+        "dots": dots(run.traffic, run.events, start_ns),
         "against": None if other is None else against(run, other, redaction),
     }
 
@@ -119,6 +152,15 @@ def _in_two(text: Any) -> dict[str, str] | None:
         known = [str(text[language]) for language in ("en", "zh") if text.get(language)]
         return {key: str(text.get(key) or known[0]) for key in ("en", "zh")} if known else None
     return {"en": str(text), "zh": str(text)} if text else None
+
+
+def _in_one_scope(*names: str) -> str:
+    """Pieces of script as one, whose names nobody else sees."""
+    return "\n".join(['"use strict";', "(() => {", *map(_asset, names), "})();"])
+
+
+def _styles(*names: str) -> str:
+    return "".join(map(_asset, names))
 
 
 def _asset(name: str) -> str:

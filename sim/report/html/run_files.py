@@ -36,6 +36,15 @@ class RunFiles:
     metadata: dict[str, Any]
     traffic: dict[str, Any]
     read: Callable[[str], Any]
+    #: Where its time begins, on the trace's clock, where `events` are not all there were.
+    begin_ns: int | None = None
+
+    @property
+    def start_ns(self) -> int:
+        """The zero of every time on the page."""
+        if self.begin_ns is not None:
+            return self.begin_ns
+        return min((event.t_ns for event in self.events), default=0)
 
 
 def read_run(directory: Path) -> RunFiles:

@@ -42,10 +42,11 @@ def story(
     lanes: Sequence[Lane],
     payloads: Payloads,
     redaction: Redaction,
+    start_ns: int,
 ) -> list[dict[str, Any]]:
     """Every event but the beginnings of spans that ended, in the order of time.
 
-    `t` and, of a span, `s` (its beginning) are microseconds after the first event; `told` are those at which the
+    `t` and, of a span, `s` (its beginning) are microseconds after `start_ns`; `told` are those at which the
     player stops by default; `r` are the numbers of the rollouts; `bad` are failures.
     """
     ended = {(e.event, e.span_id) for e in events if e.span in ("completed", "failed")}
@@ -53,7 +54,6 @@ def story(
     shown = [e for e in events if e.span != "started" or (e.event, e.span_id) not in ended]
     shown.sort(key=lambda e: (e.t_ns, e.seq))
     owners = _owners(events, rollouts)
-    start_ns = min((e.t_ns for e in events), default=0)
     conversions = _conversions(events)
     bursts: dict[tuple[str, Any], int] = {}
     first_apply_ns = min((rollout.t_ns for rollout in rollouts), default=None)

@@ -11,12 +11,11 @@ _OPENED = "traffic.connection_opened"
 _ENDED = frozenset({"traffic.connection_broken", "traffic.connection_drained", "traffic.connection_closed"})
 
 
-def dots(traffic: Mapping[str, Any], events: Sequence[Event]) -> dict[str, Any]:
-    """By load: its columns, the beginning after the first event (`t0`, µs) and each connection's row (`rows`).
+def dots(traffic: Mapping[str, Any], events: Sequence[Event], start_ns: int) -> dict[str, Any]:
+    """By load: its columns, its beginning after `start_ns` (`t0`, µs) and each connection's row (`rows`).
 
     A connection has a row for as long as it is open, so there are as many rows as connections at once.
     """
-    start_ns = min((event.t_ns for event in events), default=0)
     made = {}
     for load, columns in traffic.items():
         rows, count = _rows(load, events)

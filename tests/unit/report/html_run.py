@@ -1,4 +1,4 @@
-"""A small run directory as a run leaves it: a tag bump's events, payloads, responses and result."""
+"""A run directory as a run leaves it: the events, payloads, responses and result of a tag bump, or of very many."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.model import ECDS, LDS
-from sim.scenario.result import Stages, WorkerSwitch
+from sim.scenario.result import Result, Rollout, Stages, WorkerSwitch
 from sim.trace import Event
-from tests.unit.report.results import result, rollout, traffic
+from tests.unit.report.results import PLUGIN, result, rollout, traffic
 
 START_NS = 1_000_000_000
 PULL_SECRET = json.dumps({"auths": {"hub.example.com": {"username": "robot", "password": "hunter2-secret"}}})
@@ -30,12 +30,18 @@ spec:
 """
 
 
-def event(at_ms: float, name: str, **fields: Any) -> Event:
+def _event(at_ms: float, name: str, **fields: Any) -> Event:
     return Event(t_ns=START_NS + round(at_ms * 1e6), event=name, **fields)
 
 
-def bump_events(plugin: str, image: str, resource: str) -> list[Event]:
-    """What a tag bump leaves in the trace, payloads as `data["payloads"]` by role."""
+def bump_events(plugin: str, image: str, resource: str, start_ms: float = 0, number: int = 2) -> list[Event]:
+    """What a tag bump leaves in the trace, payloads as `data["payloads"]` by role; `number` makes its names its own."""
+
+    def event(at_ms: float, name: str, **fields: Any) -> Event:
+        if "span_id" in fields:
+            fields["span_id"] += 2 * number
+        return _event(start_ms + at_ms, name, **fields)
+
     istio = {
         "kind": "WasmPlugin",
         "metadata": {"name": plugin},
@@ -60,7 +66,7 @@ def bump_events(plugin: str, image: str, resource: str) -> list[Event]:
         "typed_config": {"config": {"vm_config": {"code": {"local": {"filename": "/tmp/m.wasm"}}}}},
     }
     about: dict[str, Any] = {"plugin": plugin, "resource": plugin, "image": image}
-    pushed: dict[str, Any] = {"type_url": ECDS, "version_info": "v2", "nonce": "n2"}
+    pushed: dict[str, Any] = {"type_url": ECDS, "version_info": f"v{number}", "nonce": f"n{number}"}
     return [
         event(0, "core.apply", **about),
         event(0.1, "core.convert", span="started", span_id=1, **about),
@@ -77,7 +83,7 @@ def bump_events(plugin: str, image: str, resource: str) -> list[Event]:
             "core.mcp_push",
             plugin=plugin,
             type_url="extensions.istio.io/v1alpha1/WasmPlugin",
-            nonce="m2",
+            nonce=f"m{number}",
             data={
                 "resources": [plugin],
                 "changed": [plugin],
@@ -89,11 +95,15 @@ def bump_events(plugin: str, image: str, resource: str) -> list[Event]:
             3,
             "discovery.push",
             type_url=LDS,
-            nonce="l2",
+            nonce=f"l{number}",
             data={"resources": ["0.0.0.0_80"], "reason": "push", "payloads": {"sent": [{"name": "0.0.0.0_80"}]}},
         ),
         event(
-            3.5, "agent.forward", type_url=LDS, nonce="l2", data={"payloads": {"forwarded": [{"name": "0.0.0.0_80"}]}}
+            3.5,
+            "agent.forward",
+            type_url=LDS,
+            nonce=f"l{number}",
+            data={"payloads": {"forwarded": [{"name": "0.0.0.0_80"}]}},
         ),
         event(
             4,
@@ -108,7 +118,7 @@ def bump_events(plugin: str, image: str, resource: str) -> list[Event]:
         event(
             8,
             "agent.rewrite",
-            nonce="n2",
+            nonce=f"n{number}",
             plugin=plugin,
             resource=resource,
             image=image,
@@ -132,10 +142,40 @@ def write_run(
     **changes: Any,
 ) -> Path:
     """Write the run; `text` is its scenario.yaml, `changes` are of `result.json`."""
+    _write_trace(directory, bump_events(plugin, image, plugin.replace("/", ".")))
+    told = result(**{"rollouts": [_bump(plugin, image)], "traffic": {"users": traffic(failed=2)}, **changes})
+    return _write_rest(directory, told, text, responses)
+
+
+def write_long_run(directory: Path, bumps: int, responses: int) -> Path:
+    """Write a run of as many tag bumps, one a second, in turn to the tags 1.0.0 to 6.0.0."""
+    events, rollouts = [], []
+    for number in range(bumps):
+        image = f"oci://registry.local/plugins/request-block:{number % 6 + 1}.0.0"
+        events += bump_events(PLUGIN, image, PLUGIN.replace("/", "."), 1000 * number, number)
+        rollouts.append(_bump(PLUGIN, image, 1000 * number))
+    _write_trace(directory, events)
+    told = result(rollouts=rollouts, traffic={"users": traffic(failed=2 * bumps)})
+    return _write_rest(directory, told, SCENARIO, responses)
+
+
+def _bump(plugin: str, image: str, start_ms: int = 0) -> Rollout:
+    return rollout(
+        plugin=plugin,
+        to=image,
+        t_ns=START_NS + start_ms * 1_000_000,
+        stages_ms=Stages(convert=0.2, mcp=1.8, push=3, fetch=2, rewrite=1, deliver=1, load=11, first_response=5),
+        effective_ms=25.0,
+        settled_ms=26.0,
+        workers=[WorkerSwitch(worker=0, ready_ms=20.0), WorkerSwitch(worker=1, ready_ms=None)],
+    )
+
+
+def _write_trace(directory: Path, events: list[Event]) -> None:
     payloads = directory / "payloads"
     payloads.mkdir(parents=True)
     lines = []
-    for each in bump_events(plugin, image, plugin.replace("/", ".")):
+    for each in events:
         data = dict(each.data)
         refs = {}
         for role, payload in data.pop("payloads", {}).items():
@@ -146,16 +186,9 @@ def write_run(
         each.data = data
         lines.append(json.dumps(each.as_dict(refs)))
     (directory / "trace.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    made = rollout(
-        plugin=plugin,
-        to=image,
-        t_ns=START_NS,
-        stages_ms=Stages(convert=0.2, mcp=1.8, push=3, fetch=2, rewrite=1, deliver=1, load=11, first_response=5),
-        effective_ms=25.0,
-        settled_ms=26.0,
-        workers=[WorkerSwitch(worker=0, ready_ms=20.0), WorkerSwitch(worker=1, ready_ms=None)],
-    )
-    told = result(**{"rollouts": [made], "traffic": {"users": traffic(failed=2)}, **changes})
+
+
+def _write_rest(directory: Path, told: Result, text: str, responses: int) -> Path:
     (directory / "result.json").write_text(json.dumps(told.to_json()), encoding="utf-8")
     (directory / "scenario.yaml").write_text(text, encoding="utf-8")
     columns = {

@@ -59,7 +59,9 @@ def test_a_connection_takes_over_the_row_of_one_that_ended(load: Load) -> None:
         *(connection(2, "opened", 1), connection(3, "opened", 2)),
         *(connection(4, "drained", 1), connection(5, "opened", 3)),
     ]
-    shown: dict[str, Any] = dots(response_columns({"users": load})["loads"], events)["users"]
+    shown: dict[str, Any] = dots(
+        response_columns({"users": load})["loads"], events, start_ns=min(event.t_ns for event in events)
+    )["users"]
     assert shown["rows"] == {"1": 0, "2": 1, "3": 0}
     assert shown["row_count"] == 2
     assert shown["t0"] == 4000

@@ -1,0 +1,1 @@
+"""A run for other tools: Perfetto, Mermaid, OpenTelemetry, Prometheus; and what its plugins said."""
