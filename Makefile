@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench scenarios lock protos plugins clean
+.PHONY: help setup demo test check format bench scenarios screenshots lock protos plugins clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ scenarios: $(STAMP) ## Run the scenario library
 
 bench: $(DEV_STAMP) ## Measure the pipeline against the floor, in one run
 	$(BIN)/python -m bench
+
+screenshots: $(DEV_STAMP) ## Take the README's pictures anew (needs chromium)
+	$(BIN)/python -m tests.screenshots
 
 check: $(DEV_STAMP) ## Format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -16,6 +16,8 @@ from sim.commands.diff import diff
 from sim.commands.discovery import discovery
 from sim.commands.envoy import envoy_command
 from sim.commands.import_dump import import_dump_command
+from sim.commands.init import init
+from sim.commands.logs import logs
 from sim.commands.match import match
 from sim.commands.output import discard_stdout
 from sim.commands.plugin import plugin
@@ -26,6 +28,7 @@ from sim.commands.replay import replay
 from sim.commands.report import report
 from sim.commands.run import run, schema, validate
 from sim.commands.test import test
+from sim.commands.up import up
 from sim.errors import SimError
 
 
@@ -38,7 +41,10 @@ def cli() -> None:
 for command in (run, test, diff, replay, validate, schema, convert, match, core, discovery, agent, registry):
     cli.add_command(command)
 cli.add_command(report)
+cli.add_command(logs)
+cli.add_command(up)
 cli.add_command(import_dump_command)
+cli.add_command(init)
 cli.add_command(plugin)
 cli.add_command(envoy_command)
 cli.add_aliased(proxy_config, ["pc"])

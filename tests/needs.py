@@ -21,11 +21,13 @@ def needed_envoy(untested: str) -> Path:
         _lacking("Envoy", untested, str(error))
 
 
-def needed_program(program: str, untested: str) -> Path:
-    """A program that Debian's package of the same name brings; where it is not, `untested` says what is not tested."""
+def needed_program(program: str, untested: str, *, package: str | None = None) -> Path:
+    """A program that a Debian package brings, of the same name if none is given; where it is not, `untested` says
+    what is not tested.
+    """
     found = shutil.which(program)
     if found is None:
-        _lacking(program, untested, f"install the package {program} (.ci/install-system-packages does)")
+        _lacking(program, untested, f"install the package {package or program} (.ci/install-system-packages does)")
     return Path(found)
 
 

@@ -22,11 +22,14 @@ pub const Action = enum(u32) { proceed = 0, pause = 1 };
 pub const BufferType = enum(u32) {
     http_request_body = 0,
     http_response_body = 1,
+    http_call_response_body = 4,
     vm_configuration = 6,
     plugin_configuration = 7,
 };
 
-pub const MapType = enum(u32) { http_request_headers = 0, http_response_headers = 2 };
+pub const MapType = enum(u32) { http_request_headers = 0, http_response_headers = 2, http_call_response_headers = 6 };
+
+pub const StreamType = enum(u32) { request = 0, response = 1 };
 
 /// `grpc_status` of a local response that is not gRPC.
 pub const no_grpc_status: u32 = 0xffff_ffff;
@@ -90,3 +93,21 @@ pub extern "env" fn proxy_send_local_response(
     headers_size: usize,
     grpc_status: u32,
 ) Status;
+
+/// `upstream` is the name of a cluster; `headers` and `trailers` are serialised maps.
+pub extern "env" fn proxy_http_call(
+    upstream: [*]const u8,
+    upstream_size: usize,
+    headers: ?[*]const u8,
+    headers_size: usize,
+    body: ?[*]const u8,
+    body_size: usize,
+    trailers: ?[*]const u8,
+    trailers_size: usize,
+    timeout_milliseconds: u32,
+    return_call_id: *u32,
+) Status;
+
+pub extern "env" fn proxy_continue_stream(stream: StreamType) Status;
+
+pub extern "env" fn proxy_set_effective_context(context_id: u32) Status;

@@ -11,6 +11,8 @@ pub const Header = struct { name: []const u8, value: []const u8 };
 
 pub const request: Map = .{ .which = .http_request_headers };
 pub const response: Map = .{ .which = .http_response_headers };
+/// Of the answer to a call, while the callback about it runs.
+pub const call_response: Map = .{ .which = .http_call_response_headers };
 
 /// Names are looked for as they are given; the host keeps them in small letters.
 pub const Map = struct {

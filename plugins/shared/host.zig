@@ -90,3 +90,39 @@ pub fn sendLocalResponse(
     );
     if (status != .ok) return error.HostRefused;
 }
+
+/// Sends a request to a cluster of the host's; the answer comes to `onHttpCallResponse` under the id that this returns.
+/// Refused where there is no such cluster.
+pub fn httpCall(
+    cluster: []const u8,
+    request: []const headers.Header,
+    timeout_ms: u32,
+) (Error || std.mem.Allocator.Error)!u32 {
+    const encoded = try headers.encode(memory.call(), request);
+    const none = try headers.encode(memory.call(), &.{});
+    var call_id: u32 = 0;
+    const status = abi.proxy_http_call(
+        cluster.ptr,
+        cluster.len,
+        encoded.ptr,
+        encoded.len,
+        null,
+        0,
+        none.ptr,
+        none.len,
+        timeout_ms,
+        &call_id,
+    );
+    if (status != .ok) return error.HostRefused;
+    return call_id;
+}
+
+/// Until the callback returns, the host's functions are about this stream.
+pub fn actFor(stream_context_id: u32) void {
+    if (abi.proxy_set_effective_context(stream_context_id) != .ok) warn(&.{"the stream is gone"});
+}
+
+/// The request that was paused goes on.
+pub fn continueRequest() void {
+    if (abi.proxy_continue_stream(.request) != .ok) warn(&.{"the request could not go on"});
+}

@@ -31,6 +31,10 @@ pub const Chunk = struct {
 /// - `onRequestHeaders(*const Config, *Stream) abi.Action`, called when a configuration applies to the request, and any
 ///   of `onRequestBody(*const Config, *Stream, Chunk)`, `onResponseHeaders(*const Config, *Stream)` and
 ///   `onResponseBody(*const Config, *Stream, Chunk)`, called with the same configuration.
+///
+/// One that asks somebody about each request has, instead of `onRequestHeaders`, `call(*const Config) ?u32`, the id of
+/// the call that was made, `onHttpCallResponse(*const Config, *Stream, answered: bool)`, where not answered is one that
+/// timed out or met nobody, and `withoutAnswer(*const Config, *Stream) abi.Action` for a call that was not made.
 pub fn exportPlugin(comptime Plugin: type) void {
     const callbacks = Callbacks(Plugin);
     @export(&callbacks.abiVersion, .{ .name = "proxy_abi_version_0_2_1" });
@@ -44,6 +48,9 @@ pub fn exportPlugin(comptime Plugin: type) void {
     if (@hasDecl(Plugin, "onRequestBody")) @export(&callbacks.requestBody, .{ .name = "proxy_on_request_body" });
     @export(&callbacks.responseHeaders, .{ .name = "proxy_on_response_headers" });
     if (@hasDecl(Plugin, "onResponseBody")) @export(&callbacks.responseBody, .{ .name = "proxy_on_response_body" });
+    if (@hasDecl(Plugin, "onHttpCallResponse")) {
+        @export(&callbacks.httpCallResponse, .{ .name = "proxy_on_http_call_response" });
+    }
     @export(&callbacks.done, .{ .name = "proxy_on_done" });
     @export(&callbacks.log, .{ .name = "proxy_on_log" });
     @export(&callbacks.delete, .{ .name = "proxy_on_delete" });
@@ -102,6 +109,8 @@ fn Callbacks(comptime Plugin: type) type {
         var plugins: std.AutoHashMapUnmanaged(u32, PluginContext) = .empty;
         /// Every living stream context.
         var streams: std.AutoHashMapUnmanaged(u32, StreamContext) = .empty;
+        /// Which stream made each call that has no answer yet.
+        var calls: std.AutoHashMapUnmanaged(u32, u32) = .empty;
 
         fn abiVersion() callconv(.c) void {}
 
@@ -165,6 +174,13 @@ fn Callbacks(comptime Plugin: type) type {
                 host.warn(&.{"a request property could not be read; the plugin does nothing for this request"});
             };
             const applied = find(stream_context_id) orelse return .proceed;
+            if (@hasDecl(Plugin, "onHttpCallResponse")) {
+                const made = Plugin.call(applied.config) orelse return Plugin.withoutAnswer(applied.config, applied.stream);
+                calls.put(memory.heap, made, stream_context_id) catch {
+                    return Plugin.withoutAnswer(applied.config, applied.stream);
+                };
+                return .pause;
+            }
             return Plugin.onRequestHeaders(applied.config, applied.stream);
         }
 
@@ -193,6 +209,16 @@ fn Callbacks(comptime Plugin: type) type {
             const applied = find(stream_context_id) orelse return .proceed;
             Plugin.onResponseBody(applied.config, applied.stream, chunk(.http_response_body, size, end_of_stream));
             return .proceed;
+        }
+
+        /// The host tells the plugin context, whichever stream called; what follows is to be about that stream.
+        fn httpCallResponse(_: u32, call_id: u32, header_count: u32, _: usize, _: u32) callconv(.c) void {
+            memory.enter();
+            defer memory.leave();
+            const call = calls.fetchRemove(call_id) orelse return;
+            const applied = find(call.value) orelse return;
+            host.actFor(call.value);
+            Plugin.onHttpCallResponse(applied.config, applied.stream, header_count > 0);
         }
 
         fn chunk(which: abi.BufferType, size: usize, end_of_stream: u32) Chunk {

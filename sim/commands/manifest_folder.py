@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
-from sim.core import Key, Store
+from sim.core import Key
 from sim.errors import InvalidInput, Location
 from sim.manifests import Manifest, load_manifests
 
@@ -19,12 +20,19 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 _Seen = dict[Path, tuple[int, int, int]]
 
 
-class ManifestFolder:
-    """The objects in a folder's files, put into `store`. Objects that others put there are let be."""
+class Target(Protocol):
+    """What a folder's objects are put into: a store, or whoever makes steps of them."""
 
-    def __init__(self, path: Path, store: Store) -> None:
+    def apply(self, manifest: Manifest, /) -> object: ...
+    def delete(self, key: Key, /) -> object: ...
+
+
+class ManifestFolder:
+    """The objects in a folder's files, put into `target`. Objects that others put there are let be."""
+
+    def __init__(self, path: Path, target: Target) -> None:
         self._path = path
-        self._store = store
+        self._target = target
         self._read: _Seen = {}
         #: Of each file that is there, the objects that it held when it could last be read.
         self._objects: dict[Path, tuple[Manifest, ...]] = {}
@@ -119,7 +127,7 @@ class ManifestFolder:
 
     def _apply(self, merged: dict[Key, Manifest]) -> None:
         for key in sorted(self._applied.keys() - merged.keys()):
-            self._store.delete(key)
+            self._target.delete(key)
         for manifest in merged.values():
-            self._store.apply(manifest)
+            self._target.apply(manifest)
         self._applied = merged

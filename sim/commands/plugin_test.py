@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from itertools import groupby
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.commands import statuses
+from sim.commands.asked_requests import asked_header, asked_request
 from sim.commands.output import output_option, reading_may_end, write_data
 from sim.commands.plugin_options import RegistryOptions, registry_options
 from sim.commands.until_signal import run_async
@@ -21,12 +21,8 @@ from sim.errors import InvalidInput
 if TYPE_CHECKING:
     from sim.envoy import EnvoyBinary
     from sim.plugin.examine import Examined
-    from sim.plugin.trial import Answered, Asked, Outcome, PluginRefused, Trial
+    from sim.plugin.trial import Answered, Outcome, PluginRefused, Trial
     from sim.plugin.trial_log import LogEntry
-
-_METHOD = re.compile(r"[A-Z]+")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_URL = re.compile(r"http://([^/?#\s]+)(/\S*)?")
 
 
 @click.command()
@@ -96,8 +92,8 @@ def test(
     from sim.plugin.trial import PluginRefused, Trial
     from sim.plugin.trial_bootstrap import Surroundings
 
-    given = tuple(_header(text) for text in headers)
-    asked = tuple(_request(text, given, data) for text in requests or ("GET /",))
+    given = tuple(asked_header(text) for text in headers)
+    asked = tuple(asked_request(text, given, data) for text in requests or ("GET /",))
     wanted = _statuses(expected, len(asked))
     configuration = Configuration() if config is None else read_configuration(config)
 
@@ -141,28 +137,6 @@ async def _run(
         return examined, await run_trial(trial(examined.content), binary), binary
     except PluginRefused as refused:
         return examined, refused, binary
-
-
-def _request(text: str, headers: tuple[tuple[str, str], ...], data: str | None) -> Asked:
-    from sim.plugin.trial import Asked
-
-    words = text.split()
-    method, target = ("GET", words[0]) if len(words) == 1 else tuple(words) if len(words) == 2 else ("", "")
-    host = None
-    if (found := _URL.fullmatch(target)) is not None:
-        host, target = found[1], found[2] or "/"
-    if not _METHOD.fullmatch(method) or not target.startswith("/") or not target.isascii():
-        raise InvalidInput(
-            f"{text!r} is no request", hint="write 'GET /path' or 'GET http://www.example.com/path', percent-encoded"
-        )
-    return Asked(method, target, host, headers, (data or "").encode())
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not _HEADER_NAME.fullmatch(name) or any(character in value for character in "\r\n\0"):
-        raise InvalidInput(f"{text!r} is no header", hint="write 'name: value'")
-    return name, value.strip()
 
 
 def _statuses(expected: tuple[int, ...], requests: int) -> list[frozenset[int]]:

@@ -35,3 +35,12 @@ def run_async(
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(supervised())
+
+
+async def until_signal() -> None:
+    """Returns at the first SIGINT or SIGTERM: for what ends by one in good order. A second one changes nothing."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, asked.set)
+    await asked.wait()

@@ -23,6 +23,19 @@ def positive_duration_s(text: str) -> float:
     return seconds
 
 
+def requests_per_s(text: str) -> float:
+    """A rate as scenarios have it, `200/s` or `30/m`; a bare number is one by the second."""
+    from sim.scenario.quantities import parse_rate_per_s
+
+    try:
+        rate = parse_rate_per_s(text if "/" in text else f"{text}/s")
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if rate <= 0:
+        raise click.BadParameter(f"{text!r} is no traffic at all; write for instance 200/s")
+    return rate
+
+
 def names(text: str) -> frozenset[str]:
     """Names, separated by commas; white space around them is nothing."""
     return frozenset(name.strip() for name in text.split(",") if name.strip())

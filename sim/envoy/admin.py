@@ -21,6 +21,8 @@ class Admin:
 
     async def get(self, path: str) -> str:
         """The body of a path. Raises EnvironmentProblem when Envoy does not answer."""
+        if self._session.closed:
+            raise EnvironmentProblem(f"Envoy's admin at {self.address} is gone: its Envoy is going down")
         try:
             async with self._session.get(f"http://{self.address}{path}") as response:
                 return await response.text()

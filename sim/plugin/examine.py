@@ -68,8 +68,7 @@ def examine_file(path: Path) -> Examined:
     if len(content) > MAX_BYTES:
         return Examined(name, "unknown", (_too_large(size_bytes),), size_bytes=size_bytes)
     if is_wasm(content):
-        report, problems = _judged(content)
-        return Examined(name, "module", problems, report, size_bytes=size_bytes, content=content)
+        return examine_module(name, content)
     members = tuple(_members(content))
     if members:
         return _examine_archive(name, content, members)
@@ -77,6 +76,12 @@ def examine_file(path: Path) -> Examined:
     return Examined(
         name, "unknown", (Problem(what, "name the compiled .wasm file, not its source"),), size_bytes=size_bytes
     )
+
+
+def examine_module(name: str, content: bytes) -> Examined:
+    """Look into a module that is at hand."""
+    report, problems = _judged(content)
+    return Examined(name, "module", problems, report, size_bytes=len(content), content=content)
 
 
 async def examine_image(reference: Reference, access: Access) -> Examined:

@@ -18,13 +18,15 @@ from sim.envoy import Envoy, EnvoyBinary, EnvoyOptions, envoy, reserved_port
 from sim.errors import PartDied, SimError
 from sim.plugin.configuration import Configuration
 from sim.plugin.trial_bootstrap import Surroundings, trial_bootstrap
-from sim.plugin.trial_log import LogEntry, read_log
+from sim.plugin.trial_log import LogEntry, read_log, reasons
 from sim.trace import Trace
 from sim.traffic.echo import Echo
 from sim.wasm.abi import shimmed
 
 #: A Go module takes Envoy seconds to compile, and a slow machine longer.
 _START_S = 180.0
+#: What may have been the matter with a plugin that did not start.
+NO_CONFIGURATION = "it was given no configuration; name a file with --config"
 _BODY_BYTES = 1 << 20
 _NO_HTTP = b"?\r\n\r\n"
 
@@ -104,7 +106,7 @@ async def run_trial(trial: Trial, binary: EnvoyBinary) -> Outcome:
             ready_ms, windows = await _in_envoy(trial, binary, file, shim)
         except PartDied as death:
             log = read_log(directory / "envoy.log", started_s)
-            hint = None if trial.configuration.text else "it was given no configuration; name a file with --config"
+            hint = None if trial.configuration.text else NO_CONFIGURATION
             raise _refusal(death, [entry for entry in log if entry.about_wasm], hint) from death
         log = [entry for entry in read_log(directory / "envoy.log", started_s) if entry.of_plugin or entry.is_problem]
     starts = [start_s for start_s, _ in windows]
@@ -207,13 +209,8 @@ async def _send(session: aiohttp.ClientSession, asked: Asked, port: int, timeout
 
 def _refusal(death: PartDied, log: list[LogEntry], hint: str | None) -> SimError:
     """Envoy ends at once where a static plugin can't be made; anything else is a death that explains itself."""
-    problems = [entry for entry in log if entry.is_problem]
-    if not problems:
-        return death
-    # Envoy goes on to say that the code, the plugin and the configuration failed.
-    telling = [entry for entry in log if entry.of_plugin and entry.is_complaint]
-    telling += [entry for entry in problems if not entry.of_plugin][:1]
-    return PluginRefused("; ".join(dict.fromkeys(entry.shown for entry in telling)), log=log, hint=hint)
+    why = reasons(log)
+    return PluginRefused(why, log=log, hint=hint) if why else death
 
 
 def answers_as_data(outcome: Outcome) -> list[dict[str, Any]]:

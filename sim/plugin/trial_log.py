@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 _DAY_S = 24 * 3600
 #: As sim.envoy.log writes a line: time of day in UTC, thread, level, component, text.
-_LINE = re.compile(r"(\d\d):(\d\d):(\d\d\.\d+) \d+ (\w+) (\S+) (.*)")
+_LINE = re.compile(r"(\d\d):(\d\d):(\d\d\.\d+) (\d+) (\w+) (\S+) (.*)")
 #: What proxy-wasm-cpp-host puts before a plugin's own words: its name, root id and VM id.
 _PLUGIN_SAYS = re.compile(r"wasm log(?: [^:]*)?: ?(.*)", re.DOTALL)
 _PROBLEMS = ("error", "critical")
@@ -17,12 +18,13 @@ _PROBLEMS = ("error", "critical")
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """A message of one or more lines. `at_s` is seconds since the epoch."""
+    """A message of one or more lines. `at_s` is seconds since the epoch; `thread` is that of Envoy's which said it."""
 
     at_s: float
     level: str
     component: str
     text: str
+    thread: int = 0
 
     @property
     def about_wasm(self) -> bool:
@@ -66,8 +68,21 @@ def read_log(file: Path, started_s: float) -> list[LogEntry]:
             if entries and line:
                 entries[-1] = replace(entries[-1], text=f"{entries[-1].text}\n{line}")
             continue
-        hour, minute, second, level, component, text = found.groups()
+        hour, minute, second, thread, level, component, text = found.groups()
         at_s = midnight_s + int(hour) * 3600 + int(minute) * 60 + float(second)
         # A message from before the start is one from after midnight.
-        entries.append(LogEntry(at_s if at_s >= started_s - 1 else at_s + _DAY_S, level, component, text))
+        if at_s < started_s - 1:
+            at_s += _DAY_S
+        entries.append(LogEntry(at_s, level, component, text, int(thread)))
     return entries
+
+
+def reasons(log: Sequence[LogEntry]) -> str:
+    """Why Envoy refused a plugin: the plugin's complaints, and the first of Envoy's own; empty where there are none."""
+    problems = [entry for entry in log if entry.is_problem]
+    if not problems:
+        return ""
+    # Envoy goes on to say that the code, the plugin and the configuration failed.
+    telling = [entry for entry in log if entry.of_plugin and entry.is_complaint]
+    telling += [entry for entry in problems if not entry.of_plugin][:1]
+    return "; ".join(dict.fromkeys(entry.shown for entry in telling))

@@ -20,7 +20,7 @@ from sim.commands.addresses import (
     listen_address,
     socket_removed,
 )
-from sim.commands.values import duration_s, labels, names, positive_duration_s
+from sim.commands.values import duration_s, labels, names, positive_duration_s, requests_per_s
 from sim.errors import EnvironmentProblem
 from sim.model import parse_duration_s, parse_go_duration_s
 
@@ -184,3 +184,14 @@ def test_a_socket_is_gone_when_its_part_is(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made, socket_removed(UnixAddress(path)):
         made.bind(str(path))
     assert not path.exists()
+
+
+@pytest.mark.parametrize(("text", "rate"), [("200/s", 200), ("30/m", 0.5), ("500", 500), ("0.5", 0.5)])
+def test_a_rate_may_leave_out_that_it_is_by_the_second(text: str, rate: float) -> None:
+    assert requests_per_s(text) == rate
+
+
+@pytest.mark.parametrize("text", ["0", "0/s", "-1", "ten", "10/h", "", "/s", "nan"])
+def test_what_is_no_rate_is_refused_with_what_would_be_one(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="200/s"):
+        requests_per_s(text)

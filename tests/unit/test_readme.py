@@ -30,10 +30,11 @@ def test_every_make_target_of_the_readme_exists(target: str) -> None:
 def test_every_command_of_the_readme_is_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     words = command.split()
-    if words[0] == "run":
+    if words[0] in ("run", "up"):
         # Running is the end-to-end tests' business; here the scenario and the options have to be right.
-        load_scenario(Path(words[1]))
-        options = {name for option in cli.commands["run"].params for name in option.opts}
+        if not words[1].startswith("-"):
+            load_scenario(Path(words[1]))
+        options = {name for option in cli.commands[words[0]].params for name in option.opts}
         assert {word for word in words[2:] if word.startswith("-")} <= options
     else:
         assert CliRunner().invoke(cli, words).exit_code == 0

@@ -8,7 +8,17 @@ from importlib.resources import files
 
 from sim.errors import EnvironmentProblem, InvalidInput
 
-_NAMES = ("custom-response", "easy-logger", "key-auth", "marker", "request-block", "transformer", "trap")
+_NAMES = (
+    "custom-response",
+    "easy-logger",
+    "header-loop",
+    "http-call",
+    "key-auth",
+    "marker",
+    "request-block",
+    "transformer",
+    "trap",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.plugin.trial_log import LogEntry, read_log
+from sim.plugin.trial_log import LogEntry, read_log, reasons
 
 NOON_S = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC).timestamp()
 
@@ -51,3 +51,20 @@ def test_a_log_may_go_on_over_midnight(tmp_path: Path) -> None:
 def test_no_log_has_no_messages(tmp_path: Path) -> None:
     assert read_log(tmp_path / "envoy.log", NOON_S) == []
     assert LogEntry(0.0, "info", "main", "x").shown == "x"
+
+
+def test_the_thread_is_kept(tmp_path: Path) -> None:
+    file = written(tmp_path, "12:00:01.000000 17 debug wasm a", "12:00:01.000000 18 debug wasm b")
+    assert [entry.thread for entry in read_log(file, NOON_S)] == [17, 18]
+
+
+def test_a_refusal_is_told_in_the_plugins_words_and_the_first_of_envoys() -> None:
+    log = [
+        LogEntry(1, "info", "wasm", "wasm log: hello"),
+        LogEntry(2, "warning", "wasm", "wasm log: no such key"),
+        LogEntry(3, "error", "wasm", "wasm log: there is no rule"),
+        LogEntry(4, "error", "wasm", "Wasm VM failed"),
+        LogEntry(5, "critical", "wasm", "Plugin configured to fail closed failed to load"),
+    ]
+    assert reasons(log) == "no such key; there is no rule; Wasm VM failed"
+    assert reasons(log[:2]) == ""

@@ -47,8 +47,9 @@ function onKey(event) {
   const on = event.target;
   const typing = on.matches?.("select, textarea, input:not([type=range]):not([type=checkbox])");
   if (typing) return;
-  if (live.key(event)) {
-    event.preventDefault();
+  const taken = live.key(event);
+  if (taken !== null) {
+    if (taken) event.preventDefault();
     return;
   }
   const ranged = on.matches?.("input[type=range]"), reading = on.matches?.("pre");

@@ -22,15 +22,14 @@ async function ask(path, body) {
  * `after` is called when it is done. */
 async function perform(place, path, body, after) {
   setOutcome(place, { state: "sending" });
-  try {
-    const told = await ask(path, body);
-    setOutcome(place, { state: told.deed === undefined ? "done" : "running", deed: told.deed, after });
-    settleOutcomes();
-    return told;
-  } catch (problem) {
+  const told = await ask(path, body).catch((problem) => {
     setOutcome(place, { state: "failed", problem });
     return null;
-  }
+  });
+  if (told === null) return null;
+  setOutcome(place, { state: told.deed === undefined ? "done" : "running", deed: told.deed, after });
+  settleOutcomes();
+  return told;
 }
 
 function setOutcome(place, outcome) {
@@ -44,9 +43,10 @@ function setOutcome(place, outcome) {
 
 /** What became of the deeds that were asked for here. */
 function settleOutcomes() {
-  const { deeds } = feed.state;
-  const numbers = new Map(deeds.map((deed, index) => [deed.n ?? index, deed]));
-  const oldest = Math.min(...numbers.keys());
+  if (!feed.state) return;
+  const numbers = new Map(feed.state.deeds.map((deed, index) => [deed.n ?? index, deed]));
+  // Of what was done long ago only the latest are listed.
+  const oldest = numbers.size ? Math.min(...numbers.keys()) : -Infinity;
   for (const [place, outcome] of outcomes) {
     if (outcome.state !== "running") continue;
     const deed = numbers.get(outcome.deed);

@@ -20,7 +20,7 @@ function startDraft() {
 
 function openEditor(mode, plugin) {
   // A draft that nobody changed is what the plugin was then, not what it is.
-  if (editor.mode && !draft().typed) drafts.delete(draftKey());
+  if (draft()?.typed === false) drafts.delete(draftKey());
   Object.assign(editor, { mode, plugin, problems: [], checked: false });
   if (mode && !draft()) startDraft();
   showEditor();
@@ -61,7 +61,7 @@ function createFields(typed) {
   const field = (word, name, attributes) => {
     const input = h("input", { name, autocomplete: "off", spellcheck: "false", ...attributes });
     input.value = typed[name];
-    return h("label", { class: `field ${attributes.wide ? "wide" : ""}` }, T(word), input);
+    return h("label", { class: `field ${name}` }, T(word), input);
   };
   const phase = h("select", { name: "phase" }, PHASES.map((each) => h("option", {}, each)));
   phase.value = typed.phase;
@@ -69,7 +69,7 @@ function createFields(typed) {
   enabled.checked = typed.enabled;
   return h("div", { class: "fields" },
     field("pluginName", "name", { placeholder: "my-plugin" }), field("namespace", "namespace", {}),
-    field("imageAddress", "image", { wide: true, list: "known-images", placeholder: "oci://registry.local/plugins/my-plugin:1.0.0" }),
+    field("imageAddress", "image", { list: "known-images", placeholder: "oci://registry.local/plugins/my-plugin:1.0.0" }),
     h("datalist", { id: "known-images" }, (feed.state?.images ?? []).flatMap(({ repository, tags }) =>
       tags.map((tag) => h("option", { value: `oci://${repository}:${tag}` })))),
     h("label", { class: "field" }, T("phase"), phase), field("priority", "priority", { type: "number", placeholder: "0" }),
@@ -152,8 +152,10 @@ function located(problem, before) {
 
 function showProblems() {
   const { problems, checked } = editor;
-  const quiet = !checked ? T("checking") : T("valid");
-  $("problems").replaceChildren(...(problems.length && checked
+  // Of what nobody has begun to write, nothing is wrong yet.
+  const begun = editor.mode !== "create" || draft().typed;
+  const quiet = !begun ? "" : !checked ? T("checking") : T("valid");
+  $("problems").replaceChildren(...(problems.length && checked && begun
     ? problems.map(({ message, hint, line, where }) => h("p", { class: "bad" },
       line ? h("button", { type: "button", class: "plain line-link", "data-act": "toLine", "data-of": String(line) }, `${T("line")} ${line}`) : where ? `${where}: ` : "",
       ` ${message}`, hint ? h("span", { class: "quiet" }, ` — ${hint}`) : ""))
@@ -167,7 +169,7 @@ function showGutter(bad) {
   if (editor.gutter === shown && $("gutter").childElementCount) return;
   editor.gutter = shown;
   $("gutter").replaceChildren(...Array.from({ length: count }, (_, index) =>
-    h("span", { class: bad.has(index + 1) ? "bad" : "" }, `${index + 1}\n`)));
+    h("span", { class: bad.has(index + 1) ? "bad" : "" }, String(index + 1))));
   scrollGutter();
 }
 const scrollGutter = () => { $("gutter").scrollTop = $("yaml").scrollTop; };
@@ -208,6 +210,7 @@ acts.takeNew = () => {
 acts.applyEditor = async () => {
   const { mode, plugin } = editor, key = draftKey();
   if (mode === "create") {
+    draft().typed = true;
     await check();
     if (editor.problems.length) return announce(problemText(editor.problems[0]));
   }

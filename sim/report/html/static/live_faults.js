@@ -18,7 +18,7 @@ const faultForm = () => h("form", { class: "operation fault", "data-act": "injec
 rooms.faults = () => {
   const faults = feed.state?.faults ?? [];
   if (!faults.length) return [h("li", { class: "quiet" }, T("noFaults"))];
-  return faults.map(({ name, kind, on, hits }) => h("li", { "data-key": name }, h("span", { class: "text" }, h("b", {}, name), ` ${kind === name ? "" : `${kind} `}· ${on} · ${hits} ${T("hits")}`),
+  return faults.map(({ name, kind, on, hits }) => h("li", { "data-key": name }, h("span", { class: "text" }, h("b", {}, name), ` ${kind === name ? "" : `${kind} `}· ${on} · ${say("hits", { n: hits })}`),
     actButton("clearFault", T("clear"), { of: name, "aria-label": `${T("clear")} ${name}` })));
 };
 acts.clearFault = (button) => perform("inject", "step", { clear: button.dataset.of });
@@ -56,21 +56,21 @@ function attributeField(name, schema) {
   const types = either.filter((each) => each.type !== "null");
   const one = types.length === 1 ? types[0] : {};
   const needed = schema.default === undefined;
-  const byDefault = schema.default === null || needed ? "" : String(schema.default);
+  const byDefault = schema.default === null || needed ? "" : say("byDefault", { value: schema.default });
   const example = (schema.examples ?? one.examples ?? [])[0];
   const about = { name: `attribute ${name}`, "data-attribute": name, title: schema.description, "data-needed": needed };
   let field;
   if (one.enum) {
-    field = h("select", { ...about, "data-type": "text" }, needed ? "" : h("option", { value: "" }, byDefault ? `${T("byDefault")} ${byDefault}` : T("optional")),
+    field = h("select", { ...about, "data-type": "text" }, needed ? "" : h("option", { value: "" }, byDefault || T("optional")),
       one.enum.map((value) => h("option", { value: String(value) }, String(value))));
   } else if (one.type === "boolean") {
-    field = h("select", { ...about, "data-type": "boolean" }, needed ? "" : h("option", { value: "" }, `${T("byDefault")} ${byDefault}`),
+    field = h("select", { ...about, "data-type": "boolean" }, needed ? "" : h("option", { value: "" }, byDefault),
       ["true", "false"].map((value) => h("option", {}, value)));
   } else {
     const numeric = one.type === "integer" || one.type === "number";
     field = textField(about.name, { ...about, "data-type": numeric ? "number" : types.some((each) => /integer|number/.test(each.type)) ? "either" : "text",
       type: numeric ? "number" : "text", min: one.minimum, max: one.maximum, step: one.type === "number" ? "any" : null,
-      placeholder: byDefault ? `${T("byDefault")} ${byDefault}` : example !== undefined ? String(example) : needed ? null : T("optional") });
+      placeholder: byDefault ? byDefault : example !== undefined ? String(example) : needed ? null : T("optional") });
   }
   return h("label", { class: "field" }, h("span", {}, h("code", {}, name), needed ? " *" : ""), field, h("span", { class: "quiet about" }, schema.description ?? ""));
 }
@@ -78,8 +78,8 @@ function attributeField(name, schema) {
 /** What is of single connections stands beside the kind, not in it. */
 function connectionFields() {
   return [
-    h("label", { class: "field" }, T("stream"), h("select", { name: "stream" }, h("option", { value: "" }, `${T("byDefault")} downstream`), ["downstream", "upstream"].map((each) => h("option", {}, each)))),
-    h("label", { class: "field" }, T("toxicity"), textField("toxicity", { type: "number", min: "0", max: "1", step: "any", placeholder: "1" })),
+    h("label", { class: "field" }, T("stream"), h("select", { name: "stream" }, h("option", { value: "" }, say("byDefault", { value: "downstream" })), ["downstream", "upstream"].map((each) => h("option", {}, each)))),
+    h("label", { class: "field" }, T("toxicity"), textField("toxicity", { type: "number", min: "0", max: "1", step: "any", placeholder: say("byDefault", { value: 1 }) })),
   ];
 }
 

@@ -2,7 +2,7 @@
 
 // `failed` counts the requests that failed since the run's data came, which has those before.
 const feed = { state: null, rates: {}, failed: {}, link: "opening", source: null, since: null, later: null };
-const GIVEN_UP_MS = 15_000;
+const GIVEN_UP_MS = 10_000;
 const AGAIN_MS = [300, 1000, 2000];
 const SELDOM_MS = 5000;
 let tries = 0;

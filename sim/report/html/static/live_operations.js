@@ -7,11 +7,11 @@ function operation(act, title, button, ...fields) {
   return h("form", { class: "operation", "data-act": act, novalidate: true, "aria-label": T(title) },
     h("h3", {}, T(title)), h("div", { class: "fields" }, fields, h("button", { class: "act main" }, T(button))), outcomeAt(act));
 }
-const labelled = (word, field, wide) => h("label", { class: `field ${wide ? "wide" : ""}` }, T(word), field);
+const labelled = (word, field, wide = "") => h("label", { class: `field ${wide}` }, T(word), field);
 const textField = (name, attributes) => h("input", { name, autocomplete: "off", spellcheck: "false", ...attributes });
 
 const pushForm = () => operation("push", "pushTag", "push",
-  labelled("plugin", h("select", { name: "plugin", "data-choices": "bundled" })),
+  labelled("plugin", h("select", { name: "plugin", "data-choices": "bundled" }), "some"),
   labelled("tag", textField("tag", { placeholder: "3.0.0" })),
   labelled("format", h("select", { name: "format" }, FORMATS.map((each) => h("option", {}, each)))));
 acts.push = (form) => {
@@ -20,14 +20,14 @@ acts.push = (form) => {
 };
 
 const bumpForm = () => operation("bump", "bumpTag", "bump",
-  labelled("plugin", h("select", { name: "plugin", "data-choices": "plugins" })),
+  labelled("plugin", h("select", { name: "plugin", "data-choices": "plugins" }), "wide"),
   labelled("tag", textField("tag", { list: "bump-tags", placeholder: "2.0.0" })), h("datalist", { id: "bump-tags" }));
 acts.bump = (form) => {
   const { plugin, tag } = form.elements;
   return perform("bump", "step", { bump: { plugin: plugin.value, tag: tag.value.trim() } });
 };
 
-const loadForm = () => operation("changeLoad", "load", "set",
+const loadForm = () => operation("changeLoad", "changeLoad", "set",
   labelled("load", h("select", { name: "traffic", "data-choices": "loads" })),
   labelled("rate", h("span", { class: "unit" }, textField("rate", { type: "number", min: "0", placeholder: "400" }), T("perSecond"))));
 acts.changeLoad = (form) => {
@@ -35,7 +35,7 @@ acts.changeLoad = (form) => {
   return perform("changeLoad", "step", { load: { traffic: traffic.value, rate: `${rate.value}/s` } });
 };
 
-const requestForm = () => operation("request", "sendRequest", "send", labelled("path", textField("path", { value: "/" }), true));
+const requestForm = () => operation("request", "sendRequest", "send", labelled("path", textField("path", { value: "/" }), "wide"));
 acts.request = (form) => perform("request", "step", { request: { path: form.elements.path.value } });
 
 rooms.parts = () => (feed.state?.parts ?? []).map(({ part, running }) =>

@@ -67,10 +67,13 @@ live.built = () => {
   showPane();
   showEditor();
   showView(live.view);
-  if (feed.state) showState();
+  if (!feed.state) return;
+  showState();
+  typeAgain();
 };
 
 live.went = () => showNews();
+live.scoped = () => { news.chosen = state.scope === null; };
 
 live.started = () => {
   news.seen = newestTime();
@@ -86,8 +89,28 @@ live.key = (event) => {
     return true;
   }
   // In the console there is nothing that plays.
-  return live.view === "console" && event.key !== " ";
+  return live.view === "console" ? false : null;
 };
+
+// What was typed into the forms, which are made anew in another language.
+const typedValues = new Map();
+const typedFields = () => [...document.querySelectorAll("#console form:not(#editor-form) [name]")];
+const fieldKey = (field) => `${field.form.dataset.act} ${field.form.dataset.of ?? ""} ${field.name}`;
+live.leaving = () => {
+  typedValues.clear();
+  for (const field of typedFields()) typedValues.set(fieldKey(field), field.value);
+};
+function typeAgain() {
+  for (const field of typedFields()) {
+    const value = typedValues.get(fieldKey(field));
+    if (value === undefined || field.value === value) continue;
+    field.value = value;
+    if (field.matches("form.fault [name=kind]")) {
+      showKind(field.form);
+      return typeAgain();
+    }
+  }
+}
 
 function showView(view) {
   const changed = live.view !== view;

@@ -24,7 +24,6 @@ function pluginCard(plugin) {
       h("span", { class: `status ${plugin.status}` }, `${STATUS_SIGNS[plugin.status] ?? ""} ${T(plugin.status)}`)),
     h("p", { class: "mono url" }, plugin.url ?? "–"),
     h("dl", { class: "facts" }, fact("tag", plugin.tag), fact("phase", plugin.phase), fact("priority", plugin.priority === null || plugin.priority === undefined ? null : String(plugin.priority))),
-    h("p", { class: `trouble-text ${bad ? "bad" : ""}`, title: plugin.error }, plugin.error ?? ""),
     tagForm(plugin),
     doomed === name
       ? h("div", { class: "acts sure", "data-key": "sure", role: "group", "aria-label": T("reallyRemove") }, h("b", {}, T("reallyRemove")),
@@ -34,6 +33,7 @@ function pluginCard(plugin) {
           "aria-label": `${shortName(name)}: ${T(plugin.enabled ? "switchOff" : "switchOn")}` }, T(plugin.enabled ? "on" : "off")),
         actButton("configurePlugin", T("configure"), { of: name }),
         actButton("askToDelete", T("deletePlugin"), { of: name })),
+    h("p", { class: `trouble-text ${bad ? "bad" : ""}`, title: plugin.error }, plugin.error ?? ""),
     outcomeAt(`plugin ${name}`));
 }
 

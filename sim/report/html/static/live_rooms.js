@@ -22,7 +22,7 @@ function morph(old, fresh) {
   for (const { name } of [...old.attributes])
     if (!fresh.hasAttribute(name) && name !== "open" && name !== "style") old.removeAttribute(name);
   for (const { name, value } of fresh.attributes)
-    if (name !== "style" && name !== "value" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (!["style", "value", "open"].includes(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
   // The policy forbids styles that come as text; set one by one they are the script's.
   if (old.style.cssText !== fresh.style.cssText) old.style.cssText = fresh.style.cssText;
   morphChildren(old, fresh);
@@ -45,8 +45,12 @@ function morphChildren(old, fresh) {
       if (found === place) place = place.nextSibling;
       else old.insertBefore(found, place);
       morph(found, wanted);
-    } else {
+    } else if (key || !place || place.dataset?.key) {
       old.insertBefore(wanted, place);
+    } else {
+      const next = place.nextSibling;
+      place.replaceWith(wanted);
+      place = next;
     }
   }
   while (place) {

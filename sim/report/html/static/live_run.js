@@ -1,7 +1,8 @@
 // The run goes on: its data is replaced, and the reader keeps the place, the scope, the zoom and the open payload.
 
-// `seen` is the time of the newest event when the reader was last at the end; `stale` says that a drawing is due.
-const news = { seen: -Infinity, stale: false };
+// `seen` is the time of the newest event when the reader was last at the end; `stale` says that a drawing is due;
+// `chosen` that the reader chose the whole run, so that the player stays with it.
+const news = { seen: -Infinity, stale: false, chosen: false };
 
 const atEnd = () => state.pos >= listed().length;
 const newestTime = () => items[listed()[listed().length - 1]]?.t ?? -Infinity;
@@ -31,7 +32,7 @@ function renewRun(data) {
   state.pos = wasAtEnd && !state.playing ? Math.max(1, listed().length) : again(item);
   const now = current();
   if (wasAtEnd && !state.playing && now && !sameEvent(now, item)) {
-    drawBase();
+    if (state.scope === null && !news.chosen && now.r) setScope(now.r[0], false); else drawBase();
     go(state.pos);
   } else {
     showPlace();
@@ -129,7 +130,7 @@ function showNews() {
   button.classList.toggle("idle", count === 0);
   button.setAttribute("aria-hidden", String(count === 0));
   button.tabIndex = count ? 0 : -1;
-  button.textContent = count ? `${count} ${T(count === 1 ? "newEvent" : "newEvents")} ▸▸` : "";
+  button.textContent = count ? `${say(count === 1 ? "newEvent" : "newEvents", { n: count })} ▸▸` : "";
 }
 
 acts.newest = () => {

@@ -9,24 +9,20 @@ const WAITING = [
 /** Why nothing crosses at a step, of a rollout that waits further down. */
 const NOTHING = { 3: "sameBytes", 4: "sameBytes", 5: "subscribedAlready", 7: "fromCache", 8: "fromCache" };
 
-const waitsWhere = (step) => {
-  const [what, where] = WAITING[step - 1];
-  return `${T(what)} · ${where.includes("–") ? `${T("onLink")} ${where}` : T(where)}`;
-};
+const placeOf = (where) => (where.includes("–") ? say("onLink", { link: where }) : T(where));
 
 /** What is to be said of the stop, in two lines. */
 function stopSaid({ on, next, waiting }) {
-  if (!on && next === null) return ["", T("stopsOff")];
-  if (next === null) return ["", T("stopsReady")];
-  const { title, text } = RUN.steps[next - 1];
+  if (next === null) return ["", T(on ? "stopsReady" : "stopsOff")];
+  const [what, where] = WAITING[next - 1];
   const later = waiting.find((step) => step > next);
-  let waits = T("onTheWay");
-  if (waiting.includes(next)) waits = `${waitsWhere(next)} ${T("waits")}`;
+  let why = T("onTheWay");
+  if (waiting.includes(next)) why = say("waitsThere", { what: T(what), where: placeOf(where) });
   else if (later !== undefined) {
-    const why = NOTHING[next] ? `${state.lang === "zh" ? "：" : ": "}${T(NOTHING[next])}` : "";
-    waits = `${T("nothingCrosses")}${why} (${waitsWhere(later)} ${T("waitsBefore")} ${later})`;
+    why = NOTHING[next] ? say("because", { what: T("nothingCrosses"), why: T(NOTHING[next]) }) : T("nothingCrosses");
+    why += ` · ${say("waitsLater", { what: T(WAITING[later - 1][0]), n: later })}`;
   }
-  return [`${T("heldBefore")} ${next} · ${inLang(title)}: ${waits}`, inLang(text)];
+  return [say("heldBefore", { n: next, why }), inLang(RUN.steps[next - 1].text)];
 }
 
 rooms.stops = () => {

@@ -5,6 +5,7 @@ rooms.strip = () => {
   if (!loads.length) return [h("p", { class: "quiet" }, T("noTrafficNow"))];
   return loads.map(([load, { rate_per_s: rate, by_version: counts }]) => {
     const versions = Object.entries(counts).sort(([a], [b]) => a.localeCompare(b));
+    for (const [version] of versions) if (version !== "none") versionNumber(version);
     const sum = versions.reduce((total, [, count]) => total + count, 0);
     const failed = (result.traffic[load]?.failed ?? 0) + (feed.failed[load] ?? 0);
     return h("div", { class: "load", "data-key": load },

@@ -43,6 +43,7 @@ function switchTheme() {
 
 function rebuild() {
   setPlaying(false);
+  live.leaving();
   build();
   refresh();
 }

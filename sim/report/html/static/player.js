@@ -38,6 +38,7 @@ function scopeOptions() {
 function scopeChoice() {
   const made = h("select", { id: "scope", "aria-label": T("show"), onchange: (event) => {
     setScope(scopeOf(event.target.value), false);
+    live.scoped();
     const first = listed().findIndex((index) => inScope(items[index]));
     if (current() && !inScope(current()) && first >= 0) go(first + 1); else drawOverlay();
   } }, scopeOptions());

@@ -20,8 +20,8 @@ const live = {
   link: () => null,
   /** Takes a link; whether it was one of the live page's. */
   follow: () => false,
-  /** A key; whether it was one of the live page's. */
-  key: () => false,
+  /** A key: whether it did something, null where it is the player's. */
+  key: () => null,
   /** What stands in place of the verdict, and between the head and the sections. */
   badge: () => null,
   tabs: () => null,
@@ -31,8 +31,11 @@ const live = {
   controls: () => null,
   pane: () => [],
   scopes: () => [],
-  /** All is ready; the page was built anew; the reader went to an event. */
+  /** All is ready; the page is going to be built anew; it was; the reader went to an event. */
   started: () => {},
+  leaving: () => {},
   built: () => {},
   went: () => {},
+  /** The reader chose a scope. */
+  scoped: () => {},
 };
