@@ -20,8 +20,8 @@ _HEADERS = {
 }
 
 
-def guard(token: str, host: str, elsewhere: str) -> Middleware:
-    """Middleware for everything but the Kubernetes API, which has its own under `elsewhere`.
+def guard(token: str, host: str) -> Middleware:
+    """Middleware for every request.
 
     `host` is the address that was listened on: its name, and loopback's, are the only ones that a request may use, so
     that no foreign name can be made to lead here.
@@ -29,8 +29,6 @@ def guard(token: str, host: str, elsewhere: str) -> Middleware:
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path == elsewhere or request.path.startswith(f"{elsewhere}/"):
-            return await handler(request)
         refused = _refusal(request, token, host)
         if refused is not None:
             return refused

@@ -21,7 +21,7 @@ from sim.scenario.session import Session
 from sim.web.actions import Actions, performed
 from sim.web.feed import Feed
 from sim.web.guard import guard
-from sim.web.kubernetes import kubernetes_app, write_kubeconfig
+from sim.web.kubernetes import kubernetes_server
 from sim.web.live_run import LiveRun
 from sim.web.metrics import MetricsPage
 from sim.web.script import Script
@@ -31,7 +31,6 @@ from sim.web.teller import Teller
 #: What is brought up when no scenario is named.
 FIRST_SCENARIO = Path(__file__).parent / "first"
 
-KUBERNETES = "/kubernetes"
 KUBECONFIG = "kubeconfig"
 
 
@@ -78,7 +77,7 @@ async def site(session: Session, options: SiteOptions) -> AsyncIterator[Site]:
         teller = Teller(session, feed, live, script)
         metrics = MetricsPage(session)
         actions = Actions(session, script, start, teller.hurry)
-        app = web.Application(middlewares=[guard(token, options.host, KUBERNETES)], client_max_size=2_000_000)
+        app = web.Application(middlewares=[guard(token, options.host)], client_max_size=2_000_000)
 
         async def page(_: web.Request) -> web.Response:
             live.refresh()
@@ -88,9 +87,10 @@ async def site(session: Session, options: SiteOptions) -> AsyncIterator[Site]:
 
         app.add_routes([web.get("/", page), web.get("/api/live", feed.serve), web.get("/metrics", metrics.serve)])
         app.add_routes(actions.routes())
-        app.add_subapp(KUBERNETES, kubernetes_app(session.store, change, token))
-        async with _listening(app, options) as address:
-            write_kubeconfig(kubeconfig, f"http://{address}{KUBERNETES}", token)
+        # A port of its own, because kubectl sends a token over TLS only.
+        api = kubernetes_server(session.store, change, token, listen=_any_port(options.host), hosts=(options.host,))
+        async with _listening(app, options) as address, api as cluster:
+            cluster.write_kubeconfig(kubeconfig)
             teller.facts = _facts(session, kubeconfig, options)
             working = [tasks.create_task(script.run(), name="script"), tasks.create_task(teller.run(), name="teller")]
             try:
@@ -103,6 +103,10 @@ async def site(session: Session, options: SiteOptions) -> AsyncIterator[Site]:
                     kubeconfig.unlink()
                 metrics.close()
                 live.close()
+
+
+def _any_port(host: str) -> str:
+    return f"[{host}]:0" if ":" in host else f"{host}:0"
 
 
 def _facts(session: Session, kubeconfig: Path, options: SiteOptions) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import pytest
 from sim.scenario.load import load_scenario
 from tests.e2e.conftest import ROOT, SCENARIOS
 from tests.e2e.test_command_line import processes_of
+from tests.needs import needed_program
 
 pytestmark = pytest.mark.e2e
 
@@ -128,7 +129,7 @@ async def test_it_is_driven_by_the_page_and_leaves_a_report_and_nothing_else(tmp
         re.findall(r"^# TYPE (\S+)", metrics, re.MULTILINE)
     )
     assert "Content-Security-Policy" in page
-    directory = next(tmp_path.iterdir())
+    directory = Path(here.facts["directory"])
     assert (directory / "report.html").exists() and not (directory / "kubeconfig").exists()
     again = tmp_path / "again"
     again.mkdir()
@@ -151,6 +152,30 @@ async def test_a_watched_folder_is_followed(tmp_path: Path) -> None:
         state = await here.until(lambda s: s["plugins"][0]["tag"] == "2.0.0" and status_of(s) == "effective")
         assert {deed["by"] for deed in state["deeds"]} == {"folder"}
         (folder / "plugin.yaml").unlink()
+        await here.until(lambda state: not state["plugins"])
+
+
+async def test_a_stock_kubectl_rolls_a_plugin_out(tmp_path: Path) -> None:
+    kubectl = needed_program("kubectl", "A KUBECTL IS NOT TRIED ON ecdsim up", package="kubernetes-client")
+    with up(SCENARIOS / "tag-bump", runs=tmp_path) as here:
+
+        def ask(*words: str) -> str:
+            return subprocess.run(
+                [kubectl, "--kubeconfig", here.facts["kubeconfig"], "--cache-dir", str(tmp_path / "cache"), *words],
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            ).stdout
+
+        assert "created" in ask("apply", "-f", "scenarios/tag-bump/request-block.yaml")
+        await here.until(lambda state: status_of(state) == "effective")
+        patch = {"spec": {"url": "oci://registry.local/plugins/request-block:2.0.0"}}
+        assert "patched" in ask("patch", "wasmplugin", "request-block", "--type=merge", "-p", json.dumps(patch))
+        state = await here.until(lambda s: s["plugins"][0]["tag"] == "2.0.0" and status_of(s) == "effective")
+        assert {deed["by"] for deed in state["deeds"]} == {"kubectl"}
+        assert "deleted" in ask("delete", "wasmplugin", "request-block")
         await here.until(lambda state: not state["plugins"])
 
 

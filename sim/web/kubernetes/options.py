@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sim.web.kubernetes.status import ApiError, Cause, invalid, not_acceptable, not_supported, required
+from sim.web.kubernetes.status import Cause, invalid, not_acceptable, not_supported, required
 
 Validation = Literal["Ignore", "Warn", "Strict"]
 Form = Literal["object", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 
-MEDIA_TYPES = ("application/json", "application/yaml")  # of answers
+#: Of answers; a body may also be protobuf.
+MEDIA_TYPES = ("application/json", "application/yaml")
 _VALIDATIONS: tuple[Validation, ...] = ("Ignore", "Strict", "Warn")
 _MANAGER_LENGTH = 128
 
@@ -52,15 +53,6 @@ def check_apply_options(query: Mapping[str, str]) -> None:
         raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
 
 
-def delete_dry_run(dry_runs: Sequence[str]) -> bool:
-    """Raises ApiError, 422."""
-    causes: list[Cause] = []
-    _check_dry_run(dry_runs, causes)
-    if causes:
-        raise invalid("meta.k8s.io", "DeleteOptions", "", causes)
-    return bool(dry_runs)
-
-
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The answer's form, and the media type of its text."""
@@ -95,15 +87,3 @@ def _check_dry_run(dry_runs: Sequence[str], causes: list[Cause]) -> None:
         cause = not_supported(("dryRun",), "", ("All",))
         message = f'Unsupported value: {shown}: supported values: "All"'
         causes.append(Cause(cause.field, cause.reason, message))
-
-
-__all__ = [
-    "Accepted",
-    "ApiError",
-    "Form",
-    "WriteOptions",
-    "accepted",
-    "check_apply_options",
-    "delete_dry_run",
-    "write_options",
-]

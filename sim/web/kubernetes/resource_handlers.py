@@ -23,7 +23,7 @@ from sim.web.kubernetes.body import (
     summary,
 )
 from sim.web.kubernetes.deletes import DeleteOptions, Deleter
-from sim.web.kubernetes.namespaces import Namespaces, namespace_key
+from sim.web.kubernetes.namespaces import Namespaces
 from sim.web.kubernetes.objects import Target, Written
 from sim.web.kubernetes.options import (
     Accepted,
@@ -277,6 +277,3 @@ def _sent(content: dict[str, Any], form: Accepted, written: Written | None = Non
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{quoted}"')
     return response
-
-
-__all__ = ["ResourceHandlers", "namespace_key"]

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 from sim.core import Key, Store
 from sim.core.store import EventType, StoredObject
@@ -46,7 +47,8 @@ class Shelf:
         self._seen: dict[Key, dict[str, Any]] = {}
         #: What a request is about to make of an object: its content, and then its owners.
         self._intended: dict[Key, tuple[dict[str, Any], Ownership]] = {}
-        self._locks: dict[Key, asyncio.Lock] = {}
+        #: Those that somebody holds or waits for; names come and go.
+        self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._pending: deque[tuple[EventType, StoredObject, datetime]] = deque()
         for found in store.list():
             self._take("ADDED", found, found.creation_timestamp)
@@ -89,11 +91,10 @@ class Shelf:
 
     def lock(self, key: Key) -> asyncio.Lock:
         """Held by whoever looks at an object in order to change it."""
-        if not self._locks.get(key):
-            # Those that nobody holds are forgotten: names come and go.
-            self._locks = {known: lock for known, lock in self._locks.items() if lock.locked()}
-            self._locks[key] = asyncio.Lock()
-        return self._locks[key]
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock
 
     async def put(self, manifest: Manifest, owners: Ownership) -> dict[str, Any] | None:
         """Carry the change out; the object afterwards. None if somebody else removed it in the meantime."""
