@@ -74,10 +74,10 @@ def warnings(bench: Bench, measured: Sequence[Measured]) -> Iterator[str]:
         )
     if plain.overtaken > _OVERTAKEN * plain.requests:
         yield (
-            f"note: {plain.overtaken} requests without the plugin had to wait for one with it, so the difference is "
-            "larger than what is told\n"
-            f"  hint: at {bench.plan.rate_per_s:g}/s the plugin does not keep up; lower --rate, or give more "
-            "--connections"
+            f"note: {plain.overtaken} requests without the plugin had to wait for one with it, so the difference "
+            "may be larger than what is told\n"
+            f"  hint: at {bench.plan.rate_per_s:g}/s the plugin, or the machine, does not keep up; lower --rate, or "
+            "give more --connections"
         )
 
 

@@ -14,13 +14,15 @@ from sim.scenario.verdicts import CaseVerdict
 _SUITE = "ecdsim"
 
 
-def junit_xml(verdicts: Sequence[CaseVerdict], started: datetime, seconds: float) -> str:
+def junit_xml(verdicts: Sequence[CaseVerdict], started: datetime, seconds: float, *, interrupted: bool = False) -> str:
     """One `testcase` for each case: a `failure` where its demands were not met, an `error` where it could not be run,
-    `skipped` where it was not.
+    `skipped` where it was not, for a reason of the suite's own.
+
+    `interrupted`: what has not come to an end by now never will, and is an `error`; skipped, it would look well.
     """
     suite = ET.Element("testsuite")
     for verdict in verdicts:
-        suite.append(_case(verdict))
+        suite.append(_case(verdict, interrupted=interrupted))
     return _document(suite, started, seconds)
 
 
@@ -39,7 +41,7 @@ def invalid_junit_xml(suite: Suite, started: datetime) -> str:
     return _document(element, started, 0.0)
 
 
-def _case(verdict: CaseVerdict) -> ET.Element:
+def _case(verdict: CaseVerdict, *, interrupted: bool) -> ET.Element:
     case = verdict.case
     element = _testcase(case.name, case.file, case.where.line, verdict.seconds)
     if case.labels:
@@ -49,6 +51,9 @@ def _case(verdict: CaseVerdict) -> ET.Element:
     problems = problems_of(verdict)
     if verdict.outcome in ("failed", "flaky", "error"):
         element.append(_trouble("error" if verdict.environment else "failure", problems))
+    elif verdict.outcome != "passed" and interrupted:
+        message = "not run: interrupted" if verdict.outcome == "not run" else "interrupted"
+        ET.SubElement(element, "error", {"type": "interrupted", "message": message})
     elif verdict.outcome != "passed":
         ET.SubElement(element, "skipped", {"message": verdict.outcome})
     directories = [str(attempt.directory) for attempt in verdict.attempts if attempt.directory is not None]

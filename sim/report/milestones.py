@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sim.model import ECDS
 from sim.report.phrases import image
 from sim.scenario.result import STAGES
 from sim.trace import Event
+from sim.trace.refusal import is_complaint, quoted, with_complaints
 
 #: How many rollouts are remembered at once.
 KEPT = 4
@@ -45,6 +47,8 @@ class Following:
     started_ns: int
     ended: dict[str, int] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
+    #: What the plugin, and Envoy of it, complained of.
+    complaints: list[str] = field(default_factory=list)
     running: str | None = None
     failed: str | None = None
     over: bool = False
@@ -80,9 +84,13 @@ class Milestone:
 
 
 class Milestones:
-    """The rollouts under way, the latest last. Rollouts that are over stay until the next one begins."""
+    """The rollouts under way, the latest last. Rollouts that are over stay until the next one begins.
 
-    def __init__(self) -> None:
+    `versions` tells which version traffic shows of an image's URL; of those that are not in it, any is news.
+    """
+
+    def __init__(self, versions: Mapping[str, str | None] | None = None) -> None:
+        self._versions = versions or {}
         self.rollouts: tuple[Following, ...] = ()
         self._seen: set[str] = set()
 
@@ -100,6 +108,10 @@ class Milestones:
             return []
         if event.event in ("envoy.nack", "agent.nack", "agent.replace", "envoy.ack"):
             return self._answered(event)
+        if event.event == "envoy.log":
+            for rollout in self._about(event):
+                if is_complaint(event, rollout.plugin) and (said := quoted(event)) not in rollout.complaints:
+                    rollout.complaints.append(said)
         if event.event not in _ENDS:
             return []
         stage, after = _ENDS[event.event]
@@ -143,6 +155,9 @@ class Milestones:
         if stage == "first_response" and event.data.get("version") is None and not rollout.may_be_bare:
             # A response without a version is news only where the plugin has gone.
             return None
+        wanted = self._versions.get(rollout.image or "")
+        if stage == "first_response" and not rollout.may_be_bare and wanted not in (None, event.data.get("version")):
+            return None
         if stage in rollout.ended or event.t_ns > rollout.ended.get("first_response", event.t_ns):
             return None
         rollout.ended[stage] = event.t_ns
@@ -156,15 +171,19 @@ class Milestones:
             return [Milestone(r, text="ACK") for r in rollouts if self._has(r, "deliver")]
         if event.event == "envoy.nack" and event.type_url != ECDS:
             return []
+        return [Milestone(rollout, text=self._refused(rollout, event), trouble=True) for rollout in rollouts]
+
+    def _refused(self, rollout: Following, event: Event) -> str:
+        """Note that the rollout was refused, or replaced; the sentence that says so."""
         if event.event == "agent.replace":
             choice = str(event.data.get("replacement"))
             text = _REPLACED.get(choice, choice)
-            for rollout in rollouts:
-                rollout.may_be_bare = choice != "nack"
+            rollout.may_be_bare = choice != "nack"
         else:
-            who = "Envoy" if event.event == "envoy.nack" else "the agent"
-            text = f"NACK by {who}: {event.data.get('error', 'no reason given')}"
-        for rollout in rollouts:
-            rollout.troubles.append(text)
-            rollout.over = rollout.over or event.event.endswith(".nack")
-        return [Milestone(rollout, text=text, trouble=True) for rollout in rollouts]
+            by_envoy = event.event == "envoy.nack"
+            error = str(event.data.get("error", "no reason given"))
+            why = with_complaints(error, rollout.complaints if by_envoy else ())
+            text = f"NACK by {'Envoy' if by_envoy else 'the agent'}: {why}"
+            rollout.over = True
+        rollout.troubles.append(text)
+        return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -52,15 +52,23 @@ class Progress:
     Listens by itself: entering subscribes to `source`, leaving unsubscribes, writes what still waits and gives the
     terminal back, however it is left. Drawing happens in a thread of its own and in quiet moments; `on_event`,
     `on_step` and `on_traffic` only take notes. `live` overrides the guess whether `console` is a terminal.
+    `versions`: see `Milestones`.
     """
 
-    def __init__(self, console: Console, source: EventSource, *, live: bool | None = None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        source: EventSource,
+        *,
+        live: bool | None = None,
+        versions: Mapping[str, str | None] | None = None,
+    ) -> None:
         self._console = console
         self._page = Page(console)
         self._source = source
         # Where colours are forced into a file, rich calls it a terminal; cursor movements don't belong there.
         self._is_live = console.is_interactive and console.file.isatty() if live is None else live
-        self._milestones = Milestones()
+        self._milestones = Milestones(versions)
         self._steps: list[StepNow] = []
         self._loads: dict[str, Load] = {}
         self._said: list[_Said] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, repeat
 
 from rich.text import Text
 
@@ -11,6 +12,7 @@ from sim.report.phrases import NOTHING, clean, counted, image_change, millisecon
 from sim.report.waterfall import Row, Waterfall, nacked_by, waterfall
 from sim.scenario.result import Rollout, WorkerSwitch
 from sim.trace import Event
+from sim.trace.refusal import is_warning, quoted
 
 _CHANGES = {
     "add": "plugin added",
@@ -28,6 +30,8 @@ _TIME_COLUMNS = 9
 _LEFT_COLUMNS = 5 + _TITLE_COLUMNS + 1 + _TIME_COLUMNS + 2
 _BAR_COLUMNS = (12, 90)
 _LABEL_COLUMNS = 11
+#: So many of the plugin's warnings are shown.
+_NOTES = 5
 _SHADES = (("█", "cyan"), ("▓", "blue"), ("█", "magenta"))
 
 
@@ -108,6 +112,8 @@ def _effective_note(rollout: Rollout, traffic: bool) -> str:
         return "to the first response without it" if rollout.change == "remove" else "to the first new response"
     if rollout.change == "config":
         return "the version stays, so traffic can't tell"
+    if traffic and not rollout.traffic_tells:
+        return "traffic can't tell its versions"
     return "traffic never saw it" if traffic else "there was no traffic to see it"
 
 
@@ -127,9 +133,19 @@ def _print_ending(page: Page, rollout: Rollout, events: Sequence[Event]) -> None
     page.line(_label("listener"), _listener(rollout))
     if rollout.error is not None:
         page.wrapped(_label("error"), Text(clean(rollout.error), style="red"))
+    for label, note in zip(chain(["notes"], repeat("")), _notes(rollout, events), strict=False):
+        page.wrapped(_label(label), Text(note, style="yellow"))
     warning = _inactive(rollout)
     if warning:
         page.wrapped(joined("     ", ("✗ ", "bold red")), Text(warning, style="bold red"))
+
+
+def _notes(rollout: Rollout, events: Sequence[Event]) -> list[str]:
+    """What the plugin warned of while it was configured, for instance of keys that it does not know."""
+    warned = dict.fromkeys(quoted(event) for event in events if is_warning(event, rollout.plugin))
+    notes = [f"the plugin warns: {clean(said)}" for said in warned if said not in (rollout.error or "")]
+    left_out = len(notes) - _NOTES
+    return notes if left_out <= 0 else [*notes[:_NOTES], f"and {left_out} more: ecdsim logs --level warning"]
 
 
 def _label(word: str) -> Text:

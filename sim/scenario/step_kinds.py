@@ -70,9 +70,9 @@ def with_step_definitions(schema: dict[str, Any]) -> dict[str, Any]:
         if "$ref" in full:
             full = definitions[full["$ref"].rpartition("/")[2]]
         if step is Push:
-            full = full["properties"]["image"]
+            full = {"description": (step.__doc__ or "").strip(), **full["properties"]["image"]}
         elif step.shorthand is not None:
-            full = {"anyOf": [full["properties"][step.shorthand], full]}
+            full = {"description": (step.__doc__ or "").strip(), "anyOf": [full["properties"][step.shorthand], full]}
         forms.append(
             {
                 "type": "object",
@@ -164,6 +164,15 @@ STEPS: tuple[type[Step], ...] = (
 def step_kinds() -> dict[str, type[Step]]:
     """The registry by name."""
     return {step.kind: step for step in STEPS}
+
+
+def carried_out(step: Step) -> int:
+    """How many steps it comes to, rounds and branches counted."""
+    if isinstance(step, Repeat):
+        return step.times * sum(map(carried_out, step.steps))
+    if isinstance(step, Parallel):
+        return sum(carried_out(inner) for branch in step.branches for inner in branch)
+    return 1
 
 
 def as_written(step: Step) -> dict[str, Any]:

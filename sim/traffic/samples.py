@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, overload
 
 ABSENT = -1
@@ -29,8 +30,9 @@ class Signature:
 Attribute = Callable[[Signature], str | None]
 
 
+@cache
 def by_header(name: str) -> Attribute:
-    """The value of the header `name` is the version."""
+    """The value of the header `name` is the version; the same function for the same name."""
     lowered = name.lower()
     return lambda signature: signature.headers.get(lowered)
 
@@ -77,6 +79,8 @@ class Samples(Sequence[Sample]):
 
     def __init__(self, attribute: Attribute = unattributed) -> None:
         self.signatures: dict[int, Signature] = {}
+        #: What was worked out of the samples so far, for whoever asks again when there are more.
+        self.derived: dict[Hashable, Any] = {}
         self._attribute = attribute
         self._versions: dict[int, str | None] = {}
         self._due_ns = array("q")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any, Protocol
 
 from hdrh.histogram import HdrHistogram
@@ -37,58 +35,84 @@ def summarise(load: Measured) -> dict[str, Any]:
     arrival.
     Nothing measured is null, never 0.
     """
-    samples = load.samples
-    requests = failed = 0
-    by_version: Counter[str] = Counter()
-    by_status: Counter[str] = Counter()
-    versions: dict[str, dict[str, int]] = {}
-    succeeded: list[Sample] = []
-    for sample in samples:
-        requests += 1
-        failed += sample.failed
-        if not sample.failed:
-            succeeded.append(sample)
-        if sample.status is None:
-            continue
-        version = NO_VERSION if sample.version is None else sample.version
-        by_version[version] += 1
-        by_status[str(sample.status)] += 1
-        seen = versions.setdefault(version, {"first_t_ns": sample.done_ns, "last_t_ns": 0, "count": 0})
-        seen["last_t_ns"] = sample.done_ns
-        seen["count"] += 1
+    summary = load.samples.derived.setdefault("summary", Summary())
+    summary.take(load.samples)
     return {
-        "requests": requests,
-        "failed": failed,
-        "by_version": dict(by_version),
-        "by_status": dict(by_status),
-        "versions": versions,
+        **summary.facts(),
         "connections_opened": load.connections.opened,
         "connections_broken": load.connections.broken,
         "connections_drained": load.connections.drained,
-        "latency_ms": latency_ms(sample.done_ns - sample.due_ns for sample in succeeded),
-        "longest_gap_ms": longest_gap_ms([sample.done_ns for sample in succeeded]),
     }
 
 
-def latency_ms(latencies_ns: Iterable[int]) -> dict[str, float | None]:
+class Summary:
+    """The figures of samples that grow: each is looked at once."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._failed = 0
+        self._by_version: Counter[str] = Counter()
+        self._by_status: Counter[str] = Counter()
+        self._versions: dict[str, dict[str, int]] = {}
+        self._latencies = Latencies()
+        self._last_success_ns: int | None = None
+        self._longest_gap_ns: int | None = None
+
+    def take(self, samples: Samples) -> None:
+        """Take in those that came since the last call."""
+        for position in range(self._seen, len(samples)):
+            self._take(samples[position])
+        self._seen = len(samples)
+
+    def _take(self, sample: Sample) -> None:
+        self._failed += sample.failed
+        if not sample.failed:
+            self._latencies.take(sample.done_ns - sample.due_ns)
+            if self._last_success_ns is not None:
+                self._longest_gap_ns = max(self._longest_gap_ns or 0, sample.done_ns - self._last_success_ns)
+            self._last_success_ns = sample.done_ns
+        if sample.status is None:
+            return
+        version = NO_VERSION if sample.version is None else sample.version
+        self._by_version[version] += 1
+        self._by_status[str(sample.status)] += 1
+        seen = self._versions.setdefault(version, {"first_t_ns": sample.done_ns, "last_t_ns": 0, "count": 0})
+        seen["last_t_ns"] = sample.done_ns
+        seen["count"] += 1
+
+    def facts(self) -> dict[str, Any]:
+        """As `summarise` gives them, without the connections."""
+        return {
+            "requests": self._seen,
+            "failed": self._failed,
+            "by_version": dict(self._by_version),
+            "by_status": dict(self._by_status),
+            "versions": {version: dict(seen) for version, seen in self._versions.items()},
+            "latency_ms": self._latencies.told(),
+            "longest_gap_ms": round(self._longest_gap_ns / 1e6, 3) if self._longest_gap_ns is not None else None,
+        }
+
+
+class Latencies:
     """`p50`, `p99` (to three significant digits) and `max` (exact) in milliseconds; null without latencies."""
-    histogram = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
-    longest_us = 0
-    for latency_ns in latencies_ns:
+
+    def __init__(self) -> None:
+        self._histogram = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
+        self._longest_us = 0
+
+    def take(self, latency_ns: int) -> None:
         latency_us = min(max(round(latency_ns / 1000), LOWEST_US), HIGHEST_US)
-        longest_us = max(longest_us, latency_us)
-        histogram.record_value(latency_us)
-    if not longest_us:
-        return {"p50": None, "p99": None, "max": None}
-    # The histogram answers with the upper edge of a bucket, which may lie beyond the largest value in it.
-    p50, p99 = (min(int(histogram.get_value_at_percentile(percent)), longest_us) for percent in (50, 99))
-    return {"p50": p50 / 1000, "p99": p99 / 1000, "max": longest_us / 1000}
+        self._longest_us = max(self._longest_us, latency_us)
+        self._histogram.record_value(latency_us)
 
-
-def longest_gap_ms(arrivals_ns: list[int]) -> float | None:
-    """The longest interval between two arrivals in a row; null if there are not two. `arrivals_ns` is in order."""
-    gaps = [later - earlier for earlier, later in pairwise(arrivals_ns)]
-    return round(max(gaps) / 1e6, 3) if gaps else None
+    def told(self) -> dict[str, float | None]:
+        if not self._longest_us:
+            return {"p50": None, "p99": None, "max": None}
+        # The histogram answers with the upper edge of a bucket, which may lie beyond the largest value in it.
+        p50, p99 = (
+            min(int(self._histogram.get_value_at_percentile(percent)), self._longest_us) for percent in (50, 99)
+        )
+        return {"p50": p50 / 1000, "p99": p99 / 1000, "max": self._longest_us / 1000}
 
 
 def rollout_view(
@@ -104,7 +128,11 @@ def rollout_view(
     before the first. It is None while another version had the last word. `until_ns` ends the view, where the next
     rollout begins. `attribute` reads another plugin's versions.
     """
-    rollout = Rollout(samples, version, since_ns, attribute, until_ns=until_ns)
+    # Asked again and again while a run goes on: what was seen of the samples need not be seen again.
+    key = ("rollout", version, since_ns, until_ns, attribute)
+    rollout = samples.derived.get(key)
+    if rollout is None:
+        rollout = samples.derived[key] = Rollout(samples, version, since_ns, attribute, until_ns=until_ns)
     first = rollout.advance()
     if first is None:
         return None, None

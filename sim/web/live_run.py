@@ -74,6 +74,9 @@ class LiveRun:
 
     async def page(self) -> dict[str, Any]:
         """The page's data, as `page_data` of the report gives it."""
+        for gateway in self._session.stage.pipeline.gateways:
+            count = await self._session.stage.listener_count(gateway)
+            self._session.stage.record_of(gateway).listener_total = count
         self.result = self._session.result_now()
         known = {(event.t_ns, event.plugin) for event in self._events if event.event == "core.apply"}
         shown = self.result.model_copy(

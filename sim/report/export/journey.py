@@ -223,7 +223,11 @@ def _compile(later: Sequence[Event], trail: Trail) -> Event | None:
         until_ns = trail.verdict.t_ns
     if until_ns is None:
         return None
-    compiled = [e for e in later if e.event == "envoy.compile" and since_ns <= e.t_ns <= until_ns]
+    compiled = [
+        e
+        for e in later
+        if e.event == "envoy.compile" and e.plugin in (None, trail.plugin) and since_ns <= e.t_ns <= until_ns
+    ]
     return max(compiled, key=lambda event: event.t_ns, default=None)
 
 

@@ -1,7 +1,8 @@
-"""What plugins said, and what Envoy said of them: the lines of Envoy's log that the trace has, from `info` on."""
+"""What plugins said, and what Envoy said of them: the lines of Envoy's log that the trace has."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -12,12 +13,10 @@ from typing import Any, Literal
 from sim.errors import EnvironmentProblem, InvalidInput, Location
 from sim.report.phrases import clean
 from sim.trace import Event
+from sim.trace.plugin_words import own_words
 
-#: As Envoy (spdlog) orders them; what is below `info` is in envoy.log alone.
-LEVELS = ("info", "warning", "error", "critical")
-
-#: What the host puts before a plugin's own words: its name, root id and VM id, as far as there are any.
-_SAID = re.compile(r"wasm log(?: (?P<name>[^\s:]+))?(?: [^:]*)?: ?(?P<text>.*)", re.DOTALL)
+#: As Envoy (spdlog) orders them; what is below `info` is in the trace where the scenario asked for it (`wasm_log`).
+LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,8 @@ class LogLine:
     plugin: str | None = None
     worker: int | None = None
     gateway: str | None = None
+    #: How many lines of details before it the trace has not, because there were too many.
+    left_out: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -43,14 +44,18 @@ class LogLine:
             "gateway": self.gateway,
             "worker": self.worker,
             "text": self.text,
+            **({"left_out": self.left_out} if self.left_out else {}),
         }
 
     def to_text(self) -> str:
-        """One line, harmless to a terminal."""
+        """Harmless to a terminal; the second and further lines of a message are indented."""
         thread = "main" if self.worker is None else f"worker {self.worker}"
         place = f"{self.gateway} {thread}" if self.gateway is not None else thread
         said = self.text if self.said_by == "plugin" else f"[envoy] {self.text}"
-        return clean(f"+{self.after_ms / 1000:.3f}s {self.level:<8} {self.plugin or '-'} {place}: {said}")
+        head, *rest = said.split("\n")
+        first = f"+{self.after_ms / 1000:.3f}s {self.level:<8} {self.plugin or '-'} {place}: {head}"
+        missing = [f"    ({self.left_out} lines before this one are in envoy.log alone)"] if self.left_out else []
+        return "\n".join([*missing, clean(first), *(f"    {clean(line)}" for line in rest)])
 
 
 @dataclass(slots=True)
@@ -82,9 +87,11 @@ class PluginLog:
         if event.event != "envoy.log":
             return None
         text = str(event.data.get("text", ""))
-        found = _SAID.match(text) if "component" not in event.data else None
-        plugin = self._named(found["name"]) if found is not None else self._mentioned(text)
-        if found is None and plugin is None:
+        found = own_words(text) if "component" not in event.data else None
+        plugin = event.plugin
+        if plugin is None:
+            plugin = self._named(found[0]) if found is not None else self._mentioned(text)
+        if plugin is None and (found is None or found[0] is None):
             if "component" in event.data:
                 return None
             # The VM's own complaints name nobody; with one plugin there is no doubt.
@@ -94,11 +101,12 @@ class PluginLog:
             t_ns=event.t_ns,
             after_ms=round((event.t_ns - self._first_ns) / 1e6, 3),
             level=str(event.data.get("level", "")),
-            text=found["text"] if found is not None else text,
+            text=found[1] if found is not None else text,
             said_by="envoy" if found is None else "plugin",
             plugin=plugin,
             worker=event.data.get("worker"),
             gateway=gateway,
+            left_out=int(event.data.get("left_out", 0)),
         )
 
     def _named(self, name: str | None) -> str | None:
@@ -120,7 +128,7 @@ class Wanted:
     """Which lines are shown; None is no condition. `plugin` is `namespace/name`, `namespace.name` or the name alone."""
 
     plugin: str | None = None
-    level: str = LEVELS[0]
+    level: str = "info"
     worker: int | None = None
     gateway: str | None = None
     since_ns: int = 0
@@ -166,8 +174,18 @@ class TraceTail:
 
     @property
     def over(self) -> bool:
-        """Whether the run has ended: what it writes last is there, and the trace is complete."""
-        return self._result.is_file()
+        """Whether the trace is complete: what a run writes last is there, or its process is gone."""
+        return self._result.is_file() or not self._is_being_written()
+
+    def _is_being_written(self) -> bool:
+        """Whoever writes a trace has it locked, and a process that is killed loses its locks."""
+        try:
+            with self._file.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            # Locked; or the file system knows no locks, and nothing can be told.
+            return True
+        return False
 
     def read(self) -> list[Event]:
         """Raises InvalidInput for a line that is no event, EnvironmentProblem when the file can't be read."""

@@ -1,4 +1,4 @@
-"""A run as one HTML file, a player of its trace: the report, which loads nothing, and the live page, which is served."""
+"""A run as one HTML file, a player of its trace: the report, which loads nothing, and the live page."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _TROUBLES = frozenset(
 _BESIDES = frozenset(
     {
         *("agent.retry", "agent.overtaken", "agent.purge", "core.template", "fault.cleared"),
-        *("run.start", "run.stop", "run.pause", "run.advance"),
+        *("run.start", "run.stop", "run.pause", "run.advance", "run.load"),
     }
 )
 #: Of failures that follow each other within this time only the first is a stop of the player.

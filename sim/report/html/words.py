@@ -64,6 +64,7 @@ _SAID: Mapping[str, Words] = {
     "run.start": Words("The scenario starts a part.", "场景启动一个组件。"),
     "run.stop": Words("The scenario stops a part.", "场景停止一个组件。"),
     "run.pause": Words("The scenario pauses a part.", "场景暂停一个组件。"),
+    "run.load": Words("The rate of the traffic changes.", "流量的速率改变。"),
     "run.advance": Words("The scenario moves the agent's clock forward.", "场景拨快 Agent 的时钟。"),
     "run.step": Words("A step of the scenario.", "场景的一个步骤。"),
 }

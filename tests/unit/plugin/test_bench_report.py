@@ -97,7 +97,7 @@ def test_sound_figures_need_no_warning() -> None:
     [
         (Tally(9, by_status=Counter({403: 9})), Tally(9, by_status=Counter({200: 9})), "the answer is 403 (×9)"),
         (Tally(9, failed=2), Tally(9), "2 requests failed with the plugin, 0 without it"),
-        (Tally(900), Tally(900, overtaken=10), "does not keep up"),
+        (Tally(900), Tally(900, overtaken=10), "does not keep up; lower --rate"),
     ],
 )
 def test_what_makes_the_figures_worth_less_is_said(plugin: Tally, plain: Tally, told: str) -> None:

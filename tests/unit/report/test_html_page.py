@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from sim.errors import EnvironmentProblem, InvalidInput
-from sim.report.html import write_page
-from sim.report.html.page import page_data
+from sim.report.html import page as page_module
+from sim.report.html import page_data, render_live_page, write_page
 from sim.report.html.run_files import read_run
 from tests.unit.report.html_run import write_run
 
+ASSETS = Path(page_module.__file__).parent / "static"
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
 
 
@@ -69,6 +70,55 @@ def test_a_plugin_with_markup_for_a_name_is_text_and_nothing_else(tmp_path: Path
     shown = data_of(page)
     assert shown["items"][0]["plugin"] == plugin
     assert shown["scenario"] == HOSTILE
+
+
+def test_a_report_has_nothing_of_the_live_page_in_it(tmp_path: Path) -> None:
+    page = page_of(tmp_path / "run")
+    assert "live" not in data_of(page)
+    assert not re.search(r"EventSource|/api/|connect-src", page)
+
+
+def test_the_live_page_may_ask_its_own_server_and_nobody_else(tmp_path: Path) -> None:
+    page, policy = render_live_page(page_data(read_run(write_run(tmp_path / "run"))), "a-token")
+    assert data_of(page)["live"] == {"token": "a-token"}
+    assert policy.endswith("; connect-src 'self'")
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    found = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert found is not None
+    assert unescape(found[1]) == policy
+    for tag in ("script", "style"):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+        assert not re.search(r"https?://[a-z0-9]|innerHTML|outerHTML|insertAdjacentHTML|eval\(|document\.write", text)
+
+
+def test_a_token_can_not_end_the_script(tmp_path: Path) -> None:
+    data = page_data(read_run(write_run(tmp_path / "run")))
+    page, _ = render_live_page(data, HOSTILE)
+    assert page.count("<script") == page.count("</script") == 2
+    assert data_of(page)["live"] == {"token": HOSTILE}
+
+
+def test_every_asset_is_in_a_page() -> None:
+    used = {
+        *("report.html", page_module._START, *page_module._STYLE, *page_module._LIVE_STYLE),
+        *(*page_module._SCRIPT, *page_module._LIVE_SCRIPT),
+    }
+    assert {file.name for file in ASSETS.iterdir()} == used
+
+
+def test_every_word_of_the_pages_is_there_in_both_languages_and_once() -> None:
+    known: dict[str, str] = {}
+    for name in ("words.js", "live_words.js"):
+        text = (ASSETS / name).read_text(encoding="utf-8")
+        english, chinese = (set(re.findall(r'\b(\w+): "', part)) for part in re.split(r"\bzh\b[:,]", text, maxsplit=1))
+        assert english == chinese
+        assert not english & known.keys()
+        known |= dict.fromkeys(english, name)
+    script = "".join(file.read_text(encoding="utf-8") for file in ASSETS.glob("*.js"))
+    assert set(re.findall(r'\b(?:T|say)\("(\w+)"', script)) <= known.keys()
 
 
 def test_the_title_is_escaped_too(tmp_path: Path) -> None:

@@ -80,6 +80,15 @@ def test_every_outcome_is_an_element_of_its_own(tmp_path: Path) -> None:
     assert root[0].attrib["timestamp"] == "2026-11-21T06:00:00+00:00"
 
 
+def test_what_an_interrupt_kept_from_running_does_not_look_well(tmp_path: Path) -> None:
+    verdicts = [verdict(tmp_path, attempt(), name="passed"), verdict(tmp_path, name="waiting")]
+    root = ET.fromstring(junit_xml(verdicts, NOW, 1.0, interrupted=True))
+    check(root)
+    (error,) = root.iter("error")
+    assert error.attrib == {"type": "interrupted", "message": "not run: interrupted"}
+    assert (root.attrib["errors"], root.attrib["skipped"]) == ("1", "0")
+
+
 def test_a_failure_tells_the_expression_its_place_and_the_values(tmp_path: Path) -> None:
     (failure,) = read(verdict(tmp_path, attempt("failed", expectations=[missed(), missed("a == b")]))).iter("failure")
     assert failure.attrib == {"type": "expectation", "message": "not so: traffic.users.failed == 0 (and 1 more)"}

@@ -62,6 +62,15 @@ def test_without_a_terminal_there_is_a_line_for_each_step_and_the_milestones() -
     assert not {"\r", "\x1b"} & set(shown)
 
 
+def test_a_response_by_another_version_than_the_images_makes_no_rollout_effective() -> None:
+    for shown_by_traffic, effective in (("2.0.0", True), ("another", False)):
+        console, file = plain_console()
+        trace = Trace()
+        with Progress(console, trace, versions={IMAGE + "2.0.0": shown_by_traffic}):
+            bump(trace)
+        assert ("effective after" in file.getvalue()) == effective
+
+
 def test_milestones_of_one_rollout_share_a_line_so_that_there_are_few() -> None:
     console, file = plain_console()
     trace = Trace()

@@ -144,6 +144,11 @@ def test_a_failed_pull_replaced_by_allow_all_says_the_plugin_is_not_active(width
     assert lines[-1].startswith("FAILED · 5.42 s")
 
 
+def test_a_plugin_whose_versions_nothing_tells_apart_is_not_called_unseen(width: int) -> None:
+    untold = rollout(effective_ms=None, settled_ms=None, traffic_tells=False)
+    assert line(report(result(rollouts=[untold]), width), "effective", "traffic can't tell its versions")
+
+
 def test_deny_all_in_place_says_that_requests_are_refused(width: int) -> None:
     failed = rollout(replaced_by="deny_all", error="no such tag", effective_ms=None)
     assert line(report(result(rollouts=[failed]), width), "NOT active", "deny-all")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim.traffic.rollout import Rollout, Versions
 from sim.traffic.samples import Connections, Sample, Samples, Signature, by_header
-from sim.traffic.summary import latency_ms, longest_gap_ms, rollout_view, summarise
+from sim.traffic.summary import Latencies, rollout_view, summarise
 
 MS = 1_000_000
 VERSIONS: list[str | None] = [None, "1.0.0", "2.0.0", "3.0.0"]
@@ -105,11 +105,23 @@ def test_only_requests_that_succeeded_have_a_latency(made: list[Sample]) -> None
 
 @given(st.lists(st.integers(1000, 5_000_000_000), min_size=1, max_size=300))
 def test_percentiles_are_exact_to_three_digits(latencies_ns: list[int]) -> None:
-    told = latency_ms(latencies_ns)
+    latencies = Latencies()
+    for latency_ns in latencies_ns:
+        latencies.take(latency_ns)
+    told = latencies.told()
     ordered = sorted(latencies_ns)
     for name, percent in (("p50", 50), ("p99", 99)):
         rank = max(-(-len(ordered) * percent // 100), 1)
         assert told[name] == pytest.approx(ordered[rank - 1] / 1e6, rel=1e-3, abs=0.001)
+
+
+@given(samples, st.integers(0, 20))
+def test_what_was_summarised_before_is_not_forgotten(made: list[Sample], cut: int) -> None:
+    grown = recorded(made[:cut])
+    summarise(Recorded(grown))
+    for sample in made[cut:]:
+        grown.append(astuple(sample)[:-1])
+    assert summarise(Recorded(grown)) == summarise(Recorded(recorded(made)))
 
 
 def test_a_load_of_nothing_is_null_not_zero() -> None:
@@ -140,7 +152,7 @@ def test_latency_counts_from_when_a_request_was_due() -> None:
 def test_a_gap_is_between_successes_so_failures_lie_within_it() -> None:
     made = [response(10, None), response(20, None), failure(30), response(40, None, status=503), response(70, None)]
     assert summarise(Recorded(recorded(made)))["longest_gap_ms"] == 50
-    assert longest_gap_ms([1]) is None
+    assert summarise(Recorded(recorded(made[:1])))["longest_gap_ms"] is None
 
 
 def test_a_rollout_begins_with_the_first_new_and_ends_with_the_last_old_response() -> None:

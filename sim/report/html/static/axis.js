@@ -6,11 +6,14 @@ const domains = new Map();
 /** What the live page looks back on, µs. */
 const NOW_US = 30e6;
 
+/** What moves on all the time can't have pauses as wide as their logarithms. */
+const scaleNow = () => (state.scope === "now" ? "linear" : state.scale);
+
 const lastTime = () => Math.max(items[items.length - 1]?.t ?? 0, ...Object.values(dots).map((load) => load.last ?? 0));
 
 function domainOf(scope) {
   if (scope === null) return [items[0]?.t ?? 0, Math.max(lastTime(), (items[0]?.t ?? 0) + 1)];
-  if (scope === "now") return [lastTime() - NOW_US, lastTime()];
+  if (scope === "now") return [Math.max(0, lastTime() - NOW_US), Math.max(lastTime(), 1)];
   if (!domains.has(scope)) domains.set(scope, rolloutDomain(scope));
   return domains.get(scope);
 }
@@ -27,7 +30,7 @@ function rolloutDomain(scope) {
 
 function layAxis() {
   const [start, end] = domainOf(state.scope);
-  if (state.scale === "linear" || state.scope === "now") {
+  if (scaleNow() === "linear") {
     axis.breaks = [start, end];
     axis.sums = [0, 1];
   } else {

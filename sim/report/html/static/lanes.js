@@ -43,7 +43,7 @@ function drawTicks(ctx, css) {
     ctx.fillText(words, at, AXIS_PX / 2 - 2);
     edge = at + width + 14;
   };
-  if (state.scale === "log" && state.scope !== "now") {
+  if (scaleNow() === "log") {
     const wanted = ofOneRollout() ? toldOf[state.scope] : told;
     const [first, end] = visiblePart(wanted);
     for (let at = first; at < end; at++) {

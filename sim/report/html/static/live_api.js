@@ -65,9 +65,11 @@ const outcomeAt = (place) => {
 };
 
 function fillOutcome(element) {
-  const outcome = outcomes.get(element.dataset.place);
+  const { place } = element.dataset, outcome = outcomes.get(place);
   element.className = `outcome-at ${outcome?.state ?? ""}`;
-  const signs = { sending: T("sending"), running: `… ${T("running")}`, done: `✓ ${T("done")}` };
+  // A manifest that is applied is not yet a rollout that went well.
+  const done = /^(plugin |editor$|bump$)/.test(place) ? "applied" : "done";
+  const signs = { sending: T("sending"), running: `… ${T("running")}`, done: `✓ ${T(done)}` };
   element.textContent = !outcome ? "" : outcome.state === "failed" ? `✕ ${problemText(outcome.problem)}` : signs[outcome.state];
 }
 

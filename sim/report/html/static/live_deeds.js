@@ -19,6 +19,19 @@ rooms.steps = () => {
     steps.length && !left && !busy ? h("p", { class: "quiet" }, T("allDone")) : "",
   ];
 };
+
+let stepShown = null;
+/** Bring the step that is under way into sight, where the list is longer than its pane. */
+function showStep() {
+  const pane = document.querySelector("[data-pane=steps]"), step = pane.querySelector("[aria-current]");
+  const number = step?.querySelector(".number").textContent ?? null;
+  if (number === stepShown) return;
+  stepShown = number;
+  if (!step) return;
+  const box = pane.getBoundingClientRect(), own = step.getBoundingClientRect();
+  if (own.top < box.top || own.bottom > box.bottom) pane.scrollTop += own.top - box.top - box.height / 2;
+}
+
 acts.nextStep = () => perform("scenario", "scenario", { next: true });
 acts.allSteps = () => perform("scenario", "scenario", { all: true });
 
@@ -53,7 +66,7 @@ rooms.saved = () => {
   ];
 };
 
-const savePanel = () => h("div", { class: "save" }, h("div", { class: "acts" }, actButton("saveScenario", T("save"))), outcomeAt("save"),
+const savePanel = () => h("div", { class: "save" }, h("div", { class: "acts" }, actButton("saveScenario", T("save"), { title: T("saveText") })), outcomeAt("save"),
   room("saved", { class: "saved" }));
 
 async function takeSaved(place, body) {

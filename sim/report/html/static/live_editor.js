@@ -157,7 +157,7 @@ function showProblems() {
   const quiet = !begun ? "" : !checked ? T("checking") : T("valid");
   $("problems").replaceChildren(...(problems.length && checked && begun
     ? problems.map(({ message, hint, line, where }) => h("p", { class: "bad" },
-      line ? h("button", { type: "button", class: "plain line-link", "data-act": "toLine", "data-of": String(line) }, `${T("line")} ${line}`) : where ? `${where}: ` : "",
+      line ? actButton("toLine", `${T("line")} ${line}`, { of: String(line), class: "plain line-link" }) : where ? `${where}: ` : "",
       ` ${message}`, hint ? h("span", { class: "quiet" }, ` — ${hint}`) : ""))
     : [h("p", { class: "quiet" }, quiet)]));
   showGutter(new Set(checked ? problems.map((problem) => problem.line) : []));

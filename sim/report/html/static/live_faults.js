@@ -1,6 +1,10 @@
 // Injecting faults, with a form that is made of the schema of each kind, and clearing them.
 
-const FAMILIES = [["ofBytes", (kind) => kind.on.includes("agent-registry")], ["ofMessages", (kind) => !kind.on.includes("registry")], ["ofAnswers", () => true]];
+const FAMILIES = [
+  ["ofBytes", (kind) => kind.on.includes("agent-registry")],
+  ["ofMessages", (kind) => !kind.on.includes("registry")],
+  ["ofAnswers", () => true],
+];
 const familyOf = (kind) => FAMILIES.find(([, fits]) => fits(kind))[0];
 const kindNamed = (name) => feed.state?.fault_kinds.find((kind) => kind.kind === name);
 let kindsShown = null;
@@ -18,7 +22,8 @@ const faultForm = () => h("form", { class: "operation fault", "data-act": "injec
 rooms.faults = () => {
   const faults = feed.state?.faults ?? [];
   if (!faults.length) return [h("li", { class: "quiet" }, T("noFaults"))];
-  return faults.map(({ name, kind, on, hits }) => h("li", { "data-key": name }, h("span", { class: "text" }, h("b", {}, name), ` ${kind === name ? "" : `${kind} `}· ${on} · ${say("hits", { n: hits })}`),
+  return faults.map(({ name, kind, on, hits }) => h("li", { "data-key": name },
+    h("span", { class: "text" }, h("b", {}, name), ` ${kind === name ? "" : `${kind} `}· ${on} · ${say("hits", { n: hits })}`),
     actButton("clearFault", T("clear"), { of: name, "aria-label": `${T("clear")} ${name}` })));
 };
 acts.clearFault = (button) => perform("inject", "step", { clear: button.dataset.of });
@@ -52,35 +57,33 @@ function showKind(form) {
 
 /** A field for an attribute: what its JSON Schema says it is, what it is without, and an example. */
 function attributeField(name, schema) {
-  const either = schema.anyOf ?? schema.oneOf ?? [schema];
-  const types = either.filter((each) => each.type !== "null");
+  const types = (schema.anyOf ?? schema.oneOf ?? [schema]).filter((each) => each.type !== "null");
   const one = types.length === 1 ? types[0] : {};
   const needed = schema.default === undefined;
   const byDefault = schema.default === null || needed ? "" : say("byDefault", { value: schema.default });
-  const example = (schema.examples ?? one.examples ?? [])[0];
-  const about = { name: `attribute ${name}`, "data-attribute": name, title: schema.description, "data-needed": needed };
+  const about = { name: `attribute ${name}`, "data-attribute": name, "data-needed": needed };
+  const choices = one.enum ?? (one.type === "boolean" ? [true, false] : null);
   let field;
-  if (one.enum) {
-    field = h("select", { ...about, "data-type": "text" }, needed ? "" : h("option", { value: "" }, byDefault || T("optional")),
-      one.enum.map((value) => h("option", { value: String(value) }, String(value))));
-  } else if (one.type === "boolean") {
-    field = h("select", { ...about, "data-type": "boolean" }, needed ? "" : h("option", { value: "" }, byDefault),
-      ["true", "false"].map((value) => h("option", {}, value)));
+  if (choices) {
+    field = h("select", { ...about, "data-type": one.type === "boolean" ? "boolean" : "text" },
+      needed ? "" : h("option", { value: "" }, byDefault || T("optional")), choices.map((value) => h("option", {}, String(value))));
   } else {
-    const numeric = one.type === "integer" || one.type === "number";
-    field = textField(about.name, { ...about, "data-type": numeric ? "number" : types.some((each) => /integer|number/.test(each.type)) ? "either" : "text",
-      type: numeric ? "number" : "text", min: one.minimum, max: one.maximum, step: one.type === "number" ? "any" : null,
-      placeholder: byDefault ? byDefault : example !== undefined ? String(example) : needed ? null : T("optional") });
+    const numeric = (type) => type.type === "integer" || type.type === "number";
+    const example = (schema.examples ?? one.examples ?? [])[0];
+    field = textField(about.name, { ...about, "data-type": numeric(one) ? "number" : types.some(numeric) ? "either" : "text",
+      type: numeric(one) ? "number" : "text", min: one.minimum, max: one.maximum, step: one.type === "number" ? "any" : null,
+      placeholder: byDefault || String(example ?? (needed ? "" : T("optional"))) });
   }
-  return h("label", { class: "field" }, h("span", {}, h("code", {}, name), needed ? " *" : ""), field, h("span", { class: "quiet about" }, schema.description ?? ""));
+  return h("label", { class: "field" }, h("span", {}, h("code", {}, name), needed ? " *" : ""), field,
+    h("span", { class: "quiet about" }, schema.description ?? ""));
 }
 
 /** What is of single connections stands beside the kind, not in it. */
 function connectionFields() {
-  return [
-    h("label", { class: "field" }, T("stream"), h("select", { name: "stream" }, h("option", { value: "" }, say("byDefault", { value: "downstream" })), ["downstream", "upstream"].map((each) => h("option", {}, each)))),
-    h("label", { class: "field" }, T("toxicity"), textField("toxicity", { type: "number", min: "0", max: "1", step: "any", placeholder: say("byDefault", { value: 1 }) })),
-  ];
+  const streams = h("select", { name: "stream" }, h("option", { value: "" }, say("byDefault", { value: "downstream" })),
+    ["downstream", "upstream"].map((each) => h("option", {}, each)));
+  const share = textField("toxicity", { type: "number", min: "0", max: "1", step: "any", placeholder: say("byDefault", { value: 1 }) });
+  return [labelled("stream", streams), labelled("toxicity", share)];
 }
 
 acts.inject = (form) => {

@@ -29,7 +29,10 @@ acts.bump = (form) => {
 
 const loadForm = () => operation("changeLoad", "changeLoad", "set",
   labelled("load", h("select", { name: "traffic", "data-choices": "loads" })),
-  labelled("rate", h("span", { class: "unit" }, textField("rate", { type: "number", min: "0", placeholder: "400" }), T("perSecond"))));
+  labelled("rate", h("span", { class: "unit" }, textField("rate", { type: "number", min: "0", placeholder: "400" }), T("perSecond"))),
+  room("loads", { class: "quiet" }));
+rooms.loads = () => Object.entries(feed.state?.traffic ?? {}).map(([load, { rate_per_s: rate, connections }]) =>
+  h("p", {}, `${load}: ${rate}${T("perSecond")} · ${connections} ${T("connections")}`));
 acts.changeLoad = (form) => {
   const { traffic, rate } = form.elements;
   return perform("changeLoad", "step", { load: { traffic: traffic.value, rate: `${rate.value}/s` } });
@@ -39,7 +42,8 @@ const requestForm = () => operation("request", "sendRequest", "send", labelled("
 acts.request = (form) => perform("request", "step", { request: { path: form.elements.path.value } });
 
 rooms.parts = () => (feed.state?.parts ?? []).map(({ part, running }) =>
-  h("li", { "data-key": part }, h("span", { class: `sign ${running ? "done" : "failed"}`, role: "img", "aria-label": T(running ? "up" : "down") }, running ? "●" : "○"),
+  h("li", { "data-key": part },
+    h("span", { class: `sign ${running ? "done" : "failed"}`, role: "img", "aria-label": T(running ? "up" : "down") }, running ? "●" : "○"),
     h("span", { class: "text" }, part),
     actButton("restart", T("restart"), { of: part, "aria-label": `${T("restart")} ${part}` }),
     actButton("kill", T("kill"), { of: part, "aria-label": `${T("kill")} ${part}`, class: "act danger", "aria-disabled": String(!running) })));
@@ -66,9 +70,5 @@ function renewChoices() {
   const plugin = pluginNamed(document.querySelector("form[data-act=bump] select").value);
   const tags = plugin ? tagsOf(plugin) : [];
   morphChildren($("bump-tags"), h("datalist", {}, tags.map((tag) => h("option", { value: tag }))));
-  for (const field of document.querySelectorAll("form[data-act=changeLoad] input[name=rate]")) {
-    const load = feed.state.traffic[document.querySelector("form[data-act=changeLoad] select").value];
-    if (load) field.placeholder = String(load.rate_per_s);
-  }
 }
 document.addEventListener("change", (event) => { if (event.target.matches?.("select[data-choices]") && feed.state) renewChoices(); });

@@ -3,7 +3,7 @@
 const CONSOLE_LINK = "#console";
 const PANES = ["event", "steps", "deeds"];
 // Which view is shown, and what stands in the pane beside the lanes.
-Object.assign(live, { on: true, view: "player", pane_shown: "event" });
+Object.assign(live, { on: true, view: "player", paneShown: "event" });
 
 live.link = () => (live.view === "console" ? CONSOLE_LINK.slice(1) : null);
 
@@ -28,20 +28,20 @@ live.controls = () => newsButton();
 live.pane = () => {
   const words = { event: "eventTab", steps: "steps", deeds: "deeds" };
   return [
-    h("div", { class: "bar pane-tabs" }, h("div", { class: "choices", role: "group", "aria-label": T("views") },
-      PANES.map((name) => h("button", { type: "button", "data-act": "showPane", "data-of": name, "aria-pressed": String(name === live.pane_shown) }, T(words[name]))))),
+    h("div", { class: "bar pane-tabs" }, h("div", { class: "choices", role: "group", "aria-label": T("views") }, PANES.map((name) =>
+      actButton("showPane", T(words[name]), { of: name, class: null, "aria-pressed": String(name === live.paneShown) })))),
     h("div", { class: "pane-room", "data-pane": "steps" }, room("steps")),
     h("div", { class: "pane-room", "data-pane": "deeds" }, room("deeds")),
   ];
 };
 acts.showPane = (button) => {
-  live.pane_shown = button.dataset.of;
+  live.paneShown = button.dataset.of;
   showPane();
 };
 function showPane() {
-  for (const button of document.querySelectorAll("[data-act=showPane]")) button.setAttribute("aria-pressed", String(button.dataset.of === live.pane_shown));
-  for (const element of document.querySelectorAll("[data-pane]")) element.hidden = element.dataset.pane !== live.pane_shown;
-  for (const id of ["event", "payload-bar", "payload"]) $(id).hidden = live.pane_shown !== "event";
+  for (const button of document.querySelectorAll("[data-act=showPane]")) button.setAttribute("aria-pressed", String(button.dataset.of === live.paneShown));
+  for (const element of document.querySelectorAll("[data-pane]")) element.hidden = element.dataset.pane !== live.paneShown;
+  for (const id of ["event", "payload-bar", "payload"]) $(id).hidden = live.paneShown !== "event";
 }
 
 live.views = () => [
@@ -80,6 +80,7 @@ live.started = () => {
   showNews();
   listenToActs();
   document.addEventListener("visibilitychange", catchUp);
+  document.addEventListener("keydown", leave);
   openFeed();
 };
 
@@ -112,6 +113,13 @@ function typeAgain() {
   }
 }
 
+/** Escape leaves what was opened; a draft stays. */
+function leave(event) {
+  if (event.key !== "Escape") return;
+  if (doomed !== null) acts.keepPlugin();
+  else if ($("editor").contains(document.activeElement)) acts.closeEditor();
+}
+
 function showView(view) {
   const changed = live.view !== view;
   live.view = view;
@@ -138,9 +146,10 @@ function catchUp() {
 
 /** Show what the server told last; each part only where it differs. */
 function showState() {
-  renew("stops", "steps", "deeds", "plugins", "parts", "faults", "facts");
+  renew("stops", "steps", "deeds", "plugins", "parts", "loads", "faults", "facts");
   renewChoices();
   renewKinds();
   watchEdited();
   announceStop();
+  showStep();
 }

@@ -17,13 +17,13 @@ rooms.plugins = () => {
 function pluginCard(plugin) {
   const name = plugin.plugin;
   const bad = plugin.status === "nacked" || plugin.status === "failed";
-  const fact = (key, value) => [h("dt", {}, T(key)), h("dd", {}, value ?? "–")];
+  const fact = (key, value) => [h("dt", {}, T(key)), h("dd", {}, String(value ?? "–"))];
   return h("article", { class: `card ${plugin.enabled ? "" : "off"} ${editor.plugin === name ? "edited" : ""}`, "data-key": name, "aria-label": name },
     h("header", {},
       h("div", { class: "who" }, h("h3", {}, shortName(name)), h("p", { class: "quiet" }, namespaceOf(name))),
       h("span", { class: `status ${plugin.status}` }, `${STATUS_SIGNS[plugin.status] ?? ""} ${T(plugin.status)}`)),
     h("p", { class: "mono url" }, plugin.url ?? "–"),
-    h("dl", { class: "facts" }, fact("tag", plugin.tag), fact("phase", plugin.phase), fact("priority", plugin.priority === null || plugin.priority === undefined ? null : String(plugin.priority))),
+    h("dl", { class: "facts" }, fact("tag", plugin.tag), fact("phase", plugin.phase), fact("priority", plugin.priority)),
     tagForm(plugin),
     doomed === name
       ? h("div", { class: "acts sure", "data-key": "sure", role: "group", "aria-label": T("reallyRemove") }, h("b", {}, T("reallyRemove")),
@@ -49,7 +49,7 @@ function tagForm(plugin) {
   return h("form", { class: "tags", "data-act": "changeTag", "data-of": name },
     h("span", { class: "choices", role: "group", "aria-label": T("tag") }, tagsOf(plugin).slice(-6).map((tag) =>
       h("button", { type: "button", "data-act": "chooseTag", "data-of": tag, "aria-pressed": String(tag === plugin.tag) }, tag))),
-    h("input", { name: "tag", "data-own": true, "aria-label": `${shortName(name)}: ${T("tag")}`, placeholder: T("tag"), autocomplete: "off", spellcheck: "false" }),
+    textField("tag", { "data-own": true, "aria-label": `${shortName(name)}: ${T("tag")}`, placeholder: T("tag") }),
     h("button", { class: "act" }, T("changeTag")));
 }
 acts.chooseTag = (button) => {

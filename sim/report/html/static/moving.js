@@ -103,6 +103,7 @@ function setScope(scope, draw = true) {
   state.scope = scope;
   state.win = [0, 1];
   $("scope").value = scopeValue(scope);
+  for (const scale of ["log", "linear"]) $(`scale-${scale}`).setAttribute("aria-pressed", String(scale === scaleNow()));
   layAxis();
   drawBase();
   if (draw) drawOverlay();

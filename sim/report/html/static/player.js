@@ -1,9 +1,8 @@
 // The player's elements: chapters, timeline, panes, and the controls below, which never move.
 
 function player() {
-  const scale = (name) => h("button", { type: "button", id: `scale-${name}`, "aria-pressed": String(state.scale === name), onclick: () => {
+  const scale = (name) => h("button", { type: "button", id: `scale-${name}`, "aria-pressed": String(scaleNow() === name), onclick: () => {
     state.scale = name;
-    for (const each of ["log", "linear"]) $(`scale-${each}`).setAttribute("aria-pressed", String(each === name));
     setScope(state.scope);
   } }, T(name));
   const everything = h("input", { type: "checkbox", id: "all", onchange: (event) => showAll(event.target.checked) });

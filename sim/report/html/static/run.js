@@ -80,9 +80,10 @@ function versionNumber(version) {
   return versionNumbers.get(version);
 }
 function learnVersions() {
-  for (const load of Object.values(RUN.dots)) load.versions.forEach(versionNumber);
-  for (const load of Object.values(result.traffic))
-    Object.keys(load.by_version).filter((version) => version !== "none").forEach(versionNumber);
+  const drawn = Object.values(RUN.dots).flatMap((load) => load.versions);
+  const counted = Object.values(result.traffic).flatMap((load) => Object.keys(load.by_version)).filter((version) => version !== "none");
+  // What is drawn of a run that goes on is its end; what was counted begins with the first version.
+  for (const version of live.on ? [...counted, ...drawn] : [...drawn, ...counted]) versionNumber(version);
 }
 function versionVariable(version) {
   const number = versionNumbers.get(version);

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from sim.errors import InvalidInput
 from sim.report.export.plugin_log import LogLine, PluginLog, TraceTail, Wanted, newest_run
-from sim.trace import Event
+from sim.trace import Event, Trace, TraceWriter
 from tests.unit.report.export.rollout_run import START_NS, event
 
 A, B = "team-a/first", "team-b/second.v2"
@@ -80,7 +83,24 @@ def test_other_lines_of_envoy_are_none() -> None:
 
 def test_a_line_can_not_steer_a_terminal_or_forge_another() -> None:
     (line,) = lines(said("wasm log team-a.first: a\x1b[2J\n+9s critical x: forged"))
-    assert line.to_text() == "+0.000s info     team-a/first main: a\\x1b[2J +9s critical x: forged"
+    assert line.to_text() == "+0.000s info     team-a/first main: a\\x1b[2J\n    +9s critical x: forged"
+
+
+def test_the_event_tells_whose_words_they_are_where_the_host_does_not() -> None:
+    mine, request = lines(
+        *applied(A, B),
+        said("wasm log: block_urls has to be a list", plugin=B, level="error"),
+        said("wasm log team-a.first: a\nb", plugin=A, worker=1, level="debug", left_out=3),
+    )
+    assert (mine.plugin, mine.said_by, mine.text) == (B, "plugin", "block_urls has to be a list")
+    assert request.to_json()["left_out"] == 3
+    assert request.to_text().splitlines() == [
+        "    (3 lines before this one are in envoy.log alone)",
+        "+0.010s debug    team-a/first worker 1: a",
+        "    b",
+    ]
+    assert not Wanted(plugin=A).shows(request)
+    assert Wanted(plugin=A, level="debug").shows(request)
 
 
 @pytest.mark.parametrize(
@@ -141,10 +161,24 @@ def test_a_trace_is_read_as_far_as_its_lines_are_complete(tmp_path: Path) -> Non
 
 
 def test_a_run_is_over_when_its_result_is_there(tmp_path: Path) -> None:
-    (tmp_path / "trace.jsonl").touch()
-    tail = TraceTail(tmp_path)
-    assert not tail.over
-    (tmp_path / "result.json").touch()
+    with closing(TraceWriter(Trace(), tmp_path)):
+        tail = TraceTail(tmp_path)
+        assert not tail.over
+        (tmp_path / "result.json").touch()
+        assert tail.over
+
+
+def test_a_run_whose_process_was_killed_is_over(tmp_path: Path) -> None:
+    writing = (
+        "import sys, pathlib; from sim.trace import Trace, TraceWriter;"
+        "held = TraceWriter(Trace(), pathlib.Path(sys.argv[1])); print('written', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", writing, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"written\n"
+        tail = TraceTail(tmp_path)
+        assert not tail.over
+        process.kill()
     assert tail.over
 
 
