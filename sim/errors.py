@@ -82,3 +82,5 @@ class StepFailed(SimError):
     def __init__(self, message: str, *, where: Location | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.where = where
+        #: Which one it was, where steps are within steps: `3.1.2 (wait …), round 2 of 4`.
+        self.step: str | None = None

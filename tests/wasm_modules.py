@@ -42,7 +42,12 @@ def export_section(exports: Iterable[tuple[str, int, int]]) -> bytes:
 
 #: Types 0 to 3: () → (), and one to three i32 → i32.
 _TYPES = b"\x04" + b"\x60\0\0" + b"".join(b"\x60" + leb(n) + b"\x7f" * n + b"\x01\x7f" for n in (1, 2, 3))
-_OF_A_MESSAGE = ("proxy_on_request_headers", "proxy_on_response_headers", "proxy_on_request_body")
+_OF_A_MESSAGE = (
+    "proxy_on_request_headers",
+    "proxy_on_response_headers",
+    "proxy_on_request_body",
+    "proxy_on_response_body",
+)
 #: Their bodies: nothing, and 1 for "yes", which a pointer may be too.
 _NOTHING, _ONE = b"\x02\x00\x0b", b"\x04\x00\x41\x01\x0b"
 

@@ -52,7 +52,8 @@ def import_dump_command(dump: str, out: Path | None, name: str, images: tuple[st
     for remark in found.remarks:
         click.echo(f"note: {remark}", err=True)
     load_scenario(folder)
-    click.echo(f"{folder}: {len(found.plugins)} plugins, profile {found.profile}; run it by ecdsim run {folder}")
+    count = f"{len(found.plugins)} {'plugin' if len(found.plugins) == 1 else 'plugins'}"
+    click.echo(f"{folder}: {count}, profile {found.profile}; run it by ecdsim run {folder}")
     return statuses.PASSED
 
 

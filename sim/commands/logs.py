@@ -16,7 +16,7 @@ from sim.commands.values import positive_duration_s
 if TYPE_CHECKING:
     from sim.report.export.plugin_log import LogLine
 
-_LEVELS = ("info", "warning", "error", "critical")
+_LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
 _POLL_S = 0.2
 
 
@@ -45,6 +45,9 @@ def logs(
 
     Each line has its time after the run's first event, the level, the plugin and Envoy's thread; what Envoy itself says
     of a plugin, such as why it failed, is marked [envoy]. -o json prints an object a line.
+
+    What plugins say below info is there if the scenario asks for it, by gateway: {wasm_log: debug}, or the run by
+    --wasm-log debug; --level debug then shows it.
     """
     since_s = positive_duration_s(since) if since is not None else None
     from sim.report.export.plugin_log import PluginLog, TraceTail, Wanted, newest_run

@@ -41,6 +41,7 @@ def match(filename: str, plugin: str | None, authority: str, route: str, cluster
     """
     from sim.wasm.rule_conditions import Request
 
+    _check_authority(authority)
     manifests = manifests_in(filename)
     found = _look(manifests, _meant(manifests, plugin, filename), Request(authority, route, cluster))
     with reading_may_end():
@@ -49,6 +50,27 @@ def match(filename: str, plugin: str | None, authority: str, route: str, cluster
         else:
             write_data(found.as_json(), output)
     return 0 if found.error is None else 1
+
+
+def _check_authority(authority: str) -> None:
+    if not authority or "/" in authority or any(character.isspace() for character in authority):
+        raise InvalidInput(
+            f"--authority {authority!r} is no :authority of a request",
+            hint="give the host alone, and its port if there is one, such as www.example.com:8080",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The rules as the manifest has them: the places in its matchRules of those that Core passes on, and of those that
+    it leaves out because they are disabled. Both are empty where `_rules_` are not Core's work."""
+
+    passed_on: tuple[int, ...] = ()
+    disabled: tuple[int, ...] = ()
+
+    def place(self, index: int) -> int | None:
+        """Where the rule with that number in `_rules_` stands in matchRules."""
+        return self.passed_on[index] if index < len(self.passed_on) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +82,7 @@ class _Found:
     match: Match
     matcher: RuleMatcher | None = None
     error: str | None = None
+    written: _Written = _Written()
 
     def as_json(self) -> dict[str, Any]:
         from sim.wasm.rule_matcher import without_control_keys
@@ -74,7 +97,11 @@ class _Found:
             "start": "ok" if self.error is None else "error",
             "matched": self.match.matched,
             "config": without_control_keys(self.match.given),
-            "rules": [_rule_as_json(verdict) for verdict in self.match.verdicts],
+            "rules": [
+                {**_rule_as_json(verdict), "match_rule": self.written.place(verdict.rule.index)}
+                for verdict in self.match.verdicts
+            ],
+            "disabled_match_rules": list(self.written.disabled),
             "global": without_control_keys(self.matcher.global_given) if self.matcher else None,
         }
         if self.error is not None:
@@ -147,6 +174,7 @@ def _look(manifests: Sequence[Manifest], key: str, request: Request) -> _Found:
     plugin: Any = next((held.body for held in controller.resources("WasmPlugin") if held.name == key), None)
     if plugin is None:
         return _Found(key, request, Match(None), error=refusal)
+    written = _written(manifests, key)
     # The text that Discovery sends, so that numbers are what the plugin will see.
     text = struct_text(plugin.plugin_config) if plugin.HasField("plugin_config") else ""
     try:
@@ -154,7 +182,32 @@ def _look(manifests: Sequence[Manifest], key: str, request: Request) -> _Found:
     except PluginNotStarted as error:
         click.echo(f"WasmPlugin {key}: the plugin does not start: {error.reason}", err=True)
         return _Found(key, request, Match(None), error=error.reason)
-    return _Found(key, request, matcher.match(request), matcher)
+    return _Found(key, request, matcher.match(request), matcher, written=written)
+
+
+def _written(manifests: Sequence[Manifest], key: str) -> _Written:
+    """What the manifest that is in force says of its rules; a pluginConfig beside them is told on stderr."""
+    from sim.core import ConversionError
+    from sim.core.convert import decode_higress
+    from sim.manifests import HIGRESS_WASM, WASM_PLUGIN
+
+    manifest = [each for each in manifests if each.kind == WASM_PLUGIN and each.key == key][-1]
+    if manifest.api_version != HIGRESS_WASM:
+        return _Written()
+    try:
+        plugin = decode_higress(manifest.spec)
+    except ConversionError:
+        return _Written()
+    if plugin.HasField("plugin_config"):
+        names = {"defaultConfig": plugin.HasField("default_config"), "matchRules": bool(plugin.match_rules)}
+        if ignored := " and ".join(name for name, given in names.items() if given):
+            click.echo(f"{manifest.location}: it has a pluginConfig, so its {ignored} are ignored", err=True)
+        return _Written()
+    disabled = [bool(rule.config_disable.value) for rule in plugin.match_rules]
+    return _Written(
+        tuple(index for index, off in enumerate(disabled) if not off),
+        tuple(index for index, off in enumerate(disabled) if off),
+    )
 
 
 def _print_table(found: _Found) -> None:
@@ -168,22 +221,36 @@ def _print_table(found: _Found) -> None:
         return
     matched = found.match.matched
     click.echo(f"applies    {matched or 'nothing: the plugin leaves this request alone'}")
-    if found.match.verdicts:
-        rows = [_row(verdict, matched) for verdict in found.match.verdicts]
+    if found.match.verdicts or found.written.disabled:
+        placed = [(found.written.place(verdict.rule.index), verdict) for verdict in found.match.verdicts]
+        listed = [(place or 0, _row(verdict, matched, place)) for place, verdict in placed]
+        listed += [
+            (place, ("", f"matchRules[{place}]", "-", "-", "disabled: Core passes it on to nobody"))
+            for place in found.written.disabled
+        ]
+        # Of a pluginConfig's own rules all have place 0, and keep their order.
+        rows = [row for _, row in sorted(listed, key=lambda each: each[0])]
         if found.matcher is not None and found.matcher.has_global:
             why = "no rule matches" if matched == "global" else f"{matched} comes first"
             rows.append(_marked("global", matched, "-", "-", why))
         click.echo(f"\n{Table(('', 'RULE', 'BY', 'CONDITION', 'WHY'), rows)}")
     if matched is not None:
+        config = found.as_json()["config"]
+        if config is None:
+            click.echo("\nconfig     none")
+            return
         click.echo("\nconfig")
-        write_data(found.as_json()["config"], "yaml")
+        write_data(config, "yaml")
 
 
-def _row(verdict: Verdict, matched: str | None) -> tuple[str, ...]:
+def _row(verdict: Verdict, matched: str | None, place: int | None) -> tuple[str, ...]:
     conditions = verdict.rule.conditions
     listed = " and ".join(", ".join(names) for names in conditions.counting().values())
     ignored = f" (ignored: {', '.join(conditions.ignored)})" if conditions.ignored else ""
-    return _marked(verdict.rule.name, matched, conditions.category.value, listed, verdict.why + ignored)
+    # Core leaves disabled rules out, so that the others move up.
+    where = "" if place in (None, verdict.rule.index) else f" (matchRules[{place}])"
+    mark, name, *cells = _marked(verdict.rule.name, matched, conditions.category.value, listed, verdict.why + ignored)
+    return (mark, name + where, *cells)
 
 
 def _marked(name: str, matched: str | None, *cells: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from sim.commands.output import output_choice, output_option, reading_may_end, w
 from sim.commands.plugin_inspect import kilobytes
 from sim.commands.plugin_options import RegistryOptions, registry_options
 from sim.commands.until_signal import run_async
-from sim.errors import InvalidInput
+from sim.errors import EnvironmentProblem, InvalidInput
 
 if TYPE_CHECKING:
     from sim.oci import Image, Reference
@@ -56,6 +56,8 @@ def push(
     from sim.oci import ImageFormat
     from sim.plugin.packing import Packing, pack
 
+    if member == "":
+        raise InvalidInput("--member is empty", hint="give the file's name in the archive, or leave it out")
     known = {name: name for name in get_args(ImageFormat)}
     packing = Packing(known[image_format], member, spec, readme)
     image = pack(file, packing)
@@ -78,15 +80,32 @@ async def _push(image: Image, ref: str, registry: RegistryOptions) -> tuple[str,
         raise InvalidInput(f"{ref} names a digest, which the image has already", hint="name it by a tag")
     access = await registry.access(reference.registry)
     user = access.credentials.user or None
-    digest = await push_image(
-        image,
-        reference,
-        access.registry,
-        insecure=access.plain,
-        user=user,
-        password=access.credentials.password,
-    )
+    try:
+        digest = await push_image(
+            image,
+            reference,
+            access.registry,
+            insecure=access.plain,
+            user=user,
+            password=access.credentials.password,
+        )
+    except EnvironmentProblem as problem:
+        if not _is_refused_connection(problem):
+            raise
+        raise EnvironmentProblem(
+            f"can't push {reference}: nobody listens at {access.registry}",
+            hint="start the registry there, such as with ecdsim registry --listen HOST:PORT, or name another",
+        ) from problem
     return digest, reference
+
+
+def _is_refused_connection(error: BaseException | None) -> bool:
+    """Whether that is at the bottom of what went wrong."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _warn(file: Path, packing: object) -> None:
@@ -124,7 +143,8 @@ def _warn(file: Path, packing: object) -> None:
 def pull(ref: str, wanted: Path | None, registry: RegistryOptions) -> int:
     """Pull the module of REF as the agent does, into FILE.
 
-    What the agent would refuse is refused here, for the same reason, with 1; a registry that can't be asked is 3.
+    A file of that name is overwritten. What the agent would refuse is refused here, for the same reason, with 1; a
+    registry that can't be asked is 3.
     """
     from sim.plugin.target import write_file
 
@@ -135,9 +155,10 @@ def pull(ref: str, wanted: Path | None, registry: RegistryOptions) -> int:
             click.echo(f"the agent refuses it: {problem.what}\n  hint: {problem.hint}", err=True)
         return statuses.FAILED
     path = wanted or Path(f"{reference.repository.rpartition('/')[2]}.wasm")
+    overwritten = path.exists()
     write_file(path, examined.content)
     with reading_may_end():
-        click.echo(f"{path}  {kilobytes(len(examined.content))}")
+        click.echo(f"{path}  {kilobytes(len(examined.content))}{'  (overwritten)' if overwritten else ''}")
     return statuses.PASSED
 
 
@@ -191,6 +212,8 @@ def _reference(text: str) -> Reference:
     from sim.oci import parse_reference
 
     host, slash, _ = text.removeprefix("oci://").partition("/")
+    if not slash and (":" in host and host.rpartition(":")[2].isdecimal()):
+        raise InvalidInput(f"{text} names no repository", hint=f"write {host}/repository:tag")
     if not slash or not ("." in host or ":" in host):
         raise InvalidInput(f"{text} names no registry", hint="write HOST[:PORT]/repository:tag")
     return parse_reference(text)

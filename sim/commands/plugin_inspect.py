@@ -40,12 +40,15 @@ def inspect(what: str, output: str, registry: RegistryOptions) -> int:
 
 
 async def examine(what: str, registry: RegistryOptions) -> Examined:
-    """A file where there is one of that name, else an image. Raises SimError."""
+    """A file where there is one of that name, else a bundled plugin, else an image. Raises SimError."""
     from pathlib import Path
 
-    from sim.plugin.examine import examine_file, examine_image
-    from sim.plugin.target import target
+    from sim.plugin.examine import examine_file, examine_image, examine_module
+    from sim.plugin.target import is_bundled, target
+    from sim.wasm import bundled
 
+    if is_bundled(what):
+        return examine_module(what, bundled(what).module)
     found = target(what)
     if isinstance(found, Path):
         return examine_file(found)
@@ -78,7 +81,9 @@ def _kind(examined: Examined) -> str:
     if examined.layout is not None:
         count = len(examined.layout.layers)
         return f"image, format {examined.layout.format}{size} in {count} layer{'' if count == 1 else 's'}"
-    return {"module": "Wasm module", "archive": "archive"}.get(examined.kind, "neither a module nor an archive") + size
+    return {"module": "Wasm module", "archive": "archive", "image": "image"}.get(
+        examined.kind, "neither a module nor an archive"
+    ) + size
 
 
 def _module(module: ModuleReport) -> Iterator[str]:

@@ -66,6 +66,21 @@ if TYPE_CHECKING:
     show_default=True,
     help="For each request.",
 )
+@click.option(
+    "--start-timeout",
+    type=positive_duration_s,
+    metavar="DURATION",
+    default="60s",
+    show_default=True,
+    help="Until the plugin is up: Envoy compiles it first. A longer --timeout counts here too.",
+)
+@click.option(
+    "--abi-shim",
+    type=click.Choice(("auto", "off")),
+    default="auto",
+    show_default=True,
+    help="Whether a module of Higress' ABI is renamed, so that stock Envoy takes it.",
+)
 @output_option
 @registry_options
 def test(
@@ -79,6 +94,8 @@ def test(
     cluster: str,
     envoy: str | None,
     timeout: float,
+    start_timeout: float,
+    abi_shim: str,
     output: str,
     registry: RegistryOptions,
 ) -> int:
@@ -86,19 +103,31 @@ def test(
 
     The filter is static, without control plane; behind it an upstream answers 200 and tells in JSON what arrived. A
     module that stock Envoy knows only under the ABI shim gets it. Exits with 1 when Envoy or the plugin refuses the
-    start, when a request gets no answer, and when a status is not the expected one.
+    start, when a request gets no answer, when the plugin's VM crashes, and when a status is not the expected one. FILE
+    may also be the name of a bundled plugin, such as request-block.
     """
     from sim.plugin.configuration import Configuration, read_configuration
     from sim.plugin.trial import PluginRefused, Trial
     from sim.plugin.trial_bootstrap import Surroundings
 
+    for option, value in (("--route", route), ("--cluster", cluster)):
+        if not value:
+            raise InvalidInput(f"{option} is empty", hint="give it a name, or leave it out")
     given = tuple(asked_header(text) for text in headers)
     asked = tuple(asked_request(text, given, data) for text in requests or ("GET /",))
     wanted = _statuses(expected, len(asked))
     configuration = Configuration() if config is None else read_configuration(config)
 
     def trial(module: bytes) -> Trial:
-        return Trial(module, configuration, asked, Surroundings(route, cluster), timeout)
+        return Trial(
+            module,
+            configuration,
+            asked,
+            Surroundings(route, cluster),
+            timeout,
+            max(start_timeout, timeout),
+            abi_shim == "auto",
+        )
 
     examined, outcome, binary = run_async(_run(what, registry, envoy, trial))
     if isinstance(outcome, PluginRefused):
@@ -115,6 +144,13 @@ def test(
                 click.echo(line)
         else:
             write_data(_data(examined, outcome, binary, wanted), output)
+    if outcome.crash is not None:
+        click.echo(
+            f"the plugin's VM crashed {outcome.crash}\n"
+            "  hint: Envoy answers every request with 503 after that, unless the plugin is FAIL_OPEN; mend the plugin",
+            err=True,
+        )
+        return statuses.FAILED
     met = all(answer.status in allowed for answer, allowed in zip(outcome.answers, wanted, strict=True))
     return statuses.PASSED if met else statuses.FAILED
 
@@ -126,17 +162,39 @@ async def _run(
     from sim.commands.plugin_inspect import examine
     from sim.envoy import find_envoy, probe_envoy
     from sim.plugin.trial import PluginRefused, run_trial
+    from sim.wasm.inspect import SLOW_CODE_BYTES
 
     examined = await examine(what, registry)
     binary = await probe_envoy(find_envoy(envoy))
     if examined.content is None or examined.module is None:
         return examined, None, binary
-    if examined.module.loads_on.verdict == "with shim":
+    tried: Trial = trial(examined.content)
+    if examined.module.loads_on.verdict == "with shim" and tried.shim:
         click.echo(f"note: {examined.module.loads_on.why}; the shim is applied", err=True)
+    _say_rule_doubts(tried)
+    code_bytes = examined.module.code_bytes
+    if code_bytes > SLOW_CODE_BYTES:
+        click.echo(
+            f"note: Envoy compiles {code_bytes / 1e6:.1f} MB of code first; that takes seconds, on a slow or busy "
+            "machine half a minute",
+            err=True,
+        )
     try:
-        return examined, await run_trial(trial(examined.content), binary), binary
+        return examined, await run_trial(tried, binary), binary
     except PluginRefused as refused:
         return examined, refused, binary
+
+
+def _say_rule_doubts(trial: Trial) -> None:
+    import json
+
+    from sim.wasm import parse
+    from sim.wasm.rule_doubts import HINT, rule_doubts
+
+    text = trial.configuration.text
+    doubt = rule_doubts(parse(trial.module), json.loads(text)) if text else None
+    if doubt is not None:
+        click.echo(f"WARNING: {doubt}\n  hint: {HINT}", err=True)
 
 
 def _statuses(expected: tuple[int, ...], requests: int) -> list[frozenset[int]]:
@@ -216,6 +274,7 @@ def _data(
         "envoy": binary.version,
         "shim": outcome.shim,
         "ready_ms": round(outcome.ready_ms, 3),
+        "crash": outcome.crash,
         "start_log": [entry.as_dict() for entry in outcome.start_log],
         "answers": answers,
     }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sim.commands.addresses import Address, UnixAddress
     from sim.scenario.replay import Difference, Pace, Script
 
+_WITHIN_S = 10.0
 _OURS = ("core-discovery", "discovery-agent")
 
 
@@ -51,11 +52,20 @@ _OURS = ("core-discovery", "discovery-agent")
     help="How many times as fast as it was; max: no waiting.",
 )
 @click.option(
-    "--within", type=positive_duration_s, default="10s", show_default=True, help="At most so long for what must come."
+    "--within",
+    type=positive_duration_s,
+    help="At most so long for what must come; with --listen, for a client too, which is waited for without it.  "
+    "[default: 10s]",
 )
 @output_choice("table", "json", "yaml")
 def replay(
-    run: Path, hop: str, listen: Address | UnixAddress | None, to: str | None, speed: str, within: float, output: str
+    run: Path,
+    hop: str,
+    listen: Address | UnixAddress | None,
+    to: str | None,
+    speed: str,
+    within: float | None,
+    output: str,
 ) -> int:
     """Play one side of a hop that a RUN has recorded, and report the first difference of what the other side says.
 
@@ -68,13 +78,13 @@ def replay(
 
     if listen is not None and to is not None:
         raise InvalidInput("--listen and --to together", hint="play one side: --listen the server's, --to the client's")
-    pace = Pace(_speed(speed), within)
+    pace = Pace(_speed(speed), _WITHIN_S if within is None else within)
     if not run.is_dir():
         raise InvalidInput(f"there is no run directory {run}", hint="name one that ecdsim run --record has made")
     recorded = scripts(read_recording(recording_path(run, hop)))
     if listen is not None:
         check_free("replay", listen)
-        found = run_async(_serve(recorded, str(listen), pace))
+        found = run_async(_serve(recorded, str(listen), pace, bounded=within is not None))
     elif to is not None:
         found = run_async(_ask(recorded, to, pace))
     elif hop == "discovery-agent" and pace.speed is None:
@@ -110,12 +120,23 @@ def _speed(text: str) -> float | None:
     return speed
 
 
-async def _serve(recorded: list[Script], listen: str, pace: Pace) -> list[Difference]:
+async def _serve(recorded: list[Script], listen: str, pace: Pace, *, bounded: bool) -> list[Difference]:
+    """`bounded`: a client that does not come in time is an EnvironmentProblem; else it is waited for."""
     from sim.scenario.replay import play_server
 
     async with play_server(recorded, listen, pace) as played:
         click.echo(json.dumps({"part": "replay", "ready": True, "listen": played.address}), err=True)
-        await played.done.wait()
+        try:
+            async with asyncio.timeout(pace.within_s if bounded else None):
+                await played.begun.wait()
+            async with asyncio.timeout(_length_s(recorded, pace) if bounded else None):
+                await played.done.wait()
+        except TimeoutError:
+            missing = f"{played.unasked} of {len(recorded)} streams were not asked for"
+            raise EnvironmentProblem(
+                missing if played.begun.is_set() else f"nobody connected to {played.address}",
+                hint="start the client, or give it more time by --within",
+            ) from None
         return played.differences
 
 

@@ -11,13 +11,21 @@ import click
 from sim.commands import statuses
 from sim.commands.output import output_option, reading_may_end, stdout_console, write_data
 from sim.commands.part_options import abi_shim_option
-from sim.commands.run_options import envoy_option, fixed_option, pinned_axes, profile_option, runs_dir_option
+from sim.commands.run_options import (
+    envoy_option,
+    fixed_option,
+    pinned_axes,
+    profile_option,
+    runs_dir_option,
+    wasm_log_option,
+)
 from sim.commands.until_signal import run_async
 from sim.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sim.envoy.log import WasmLogLevel
     from sim.profiles import AbiShim
     from sim.scenario.result import Result
 
@@ -44,6 +52,7 @@ if TYPE_CHECKING:
     help="Keep every message of core-discovery, discovery-agent, agent-envoy, or all; repeatable. See ecdsim replay.",
 )
 @click.option("--combination", metavar="NAME", help="Of a scenario with a matrix, run this combination alone.")
+@wasm_log_option
 @runs_dir_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 def run(
@@ -56,6 +65,7 @@ def run(
     external: tuple[str, ...],
     record: tuple[str, ...],
     combination: str | None,
+    wasm_log: WasmLogLevel | None,
     runs_dir: Path,
     quiet: bool,
 ) -> int:
@@ -76,9 +86,11 @@ def run(
     from sim.scenario.matrix import choose
     from sim.scenario.recording import HOPS
     from sim.scenario.runner import RunOptions, check_envoys, run_scenario
+    from sim.scenario.versions import attribution
     from sim.trace import Trace
 
-    loaded = load_scenarios(scenario, pinned_axes(envoy, profile))
+    parts = ExternalParts.parse(external)
+    loaded = load_scenarios(scenario, pinned_axes(envoy, profile), registry=parts.registry)
     several = loaded[0].combination is not None and combination is None
     if combination is not None:
         loaded = choose(loaded, combination)
@@ -87,9 +99,10 @@ def run(
         envoy=envoy,
         profile=profile,
         fixed=frozenset(fixed),
-        external=ExternalParts.parse(external),
+        external=parts,
         record=frozenset(HOPS if "all" in record else record),
         abi_shim=abi_shim,
+        wasm_log=wasm_log,
         warn=lambda doubt: click.echo(f"warning: {doubt}", err=True),
     )
     check_envoys(loaded, options)
@@ -98,7 +111,8 @@ def run(
         results = []
         for each in loaded:
             trace = Trace()
-            with nullcontext() if quiet else Progress(Console(stderr=True), trace) as progress:
+            versions = attribution(each, parts.registry).versions
+            with nullcontext() if quiet else Progress(Console(stderr=True), trace, versions=versions) as progress:
                 result = await run_scenario(each, options, trace, progress)
             results.append(result)
             _write_report(result)
@@ -126,7 +140,11 @@ def run(
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
 def validate(scenarios: tuple[Path, ...]) -> int:
-    """Check SCENARIOS, all combinations of each, and every file that they name, without starting anything."""
+    """Check SCENARIOS, all combinations of each, and every file that they name, without starting anything.
+
+    Images that the agent or this machine's Envoy will refuse are told of on stderr: a valid scenario may be about them.
+    """
+    from sim.scenario.image_doubts import doubts_beforehand
     from sim.scenario.load import load_scenarios
 
     refused = 0
@@ -137,6 +155,9 @@ def validate(scenarios: tuple[Path, ...]) -> int:
             click.echo(str(error), err=True)
             refused += 1
         else:
+            doubts = [doubt for each in loaded for doubt in run_async(doubts_beforehand(each))]
+            for doubt in dict.fromkeys(doubts):
+                click.echo(f"warning: {path}: {doubt}", err=True)
             told = f", {len(loaded)} combinations" if loaded[0].combination is not None else ""
             click.echo(f"{path}: valid ({loaded[0].name}{told})")
     return statuses.USAGE if refused else statuses.PASSED

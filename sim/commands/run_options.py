@@ -19,6 +19,12 @@ fixed_option = click.option(
     metavar="NAME",
     help="Do not reproduce this bug of the profile, besides those that the scenario names; repeatable.",
 )
+wasm_log_option = click.option(
+    "--wasm-log",
+    type=click.Choice(["trace", "debug", "info"]),
+    help="From which level on what plugins say gets into the trace, for ecdsim logs.  [default: as the scenario says,"
+    " else info]",
+)
 runs_dir_option = click.option(
     "--runs-dir",
     type=click.Path(path_type=Path),

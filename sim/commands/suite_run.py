@@ -77,7 +77,7 @@ class SuiteRun:
         check_envoys([case.loaded for case in self._cases if arguments.envoy or case.loaded.envoy is None], asked)
         if options.baseline is not None:
             self._prepare_baseline(options.baseline, everything=everything)
-        self._write_junit()
+        self._write_junit(ended=False)
 
     def carry_out(self) -> None:
         """Run the cases. An interrupt ends it early, after what is running was stopped."""
@@ -97,7 +97,7 @@ class SuiteRun:
                 self._annotate(verdict)
         summary = summary_line(self.verdicts, self._seconds)
         self._lines.say([Text.assemble("interrupted: ", summary) if self._interrupted else summary])
-        self._write_junit()
+        self._write_junit(ended=not self._interrupted)
         if self._lines.problem is not None:
             raise self._lines.problem
 
@@ -168,10 +168,11 @@ class SuiteRun:
         if strangers:
             click.echo(f"the baseline has files of no case here: {', '.join(strangers)}", err=True)
 
-    def _write_junit(self) -> None:
-        """At the start too: whatever ends us, CI finds a file, and in it what was not run."""
+    def _write_junit(self, *, ended: bool) -> None:
+        """At the start too: whatever ends us, CI finds a file, and in it that nothing was run."""
         if self._options.junit_xml is not None:
-            _write(self._options.junit_xml, junit_xml(self.verdicts, self._started, self._seconds))
+            text = junit_xml(self.verdicts, self._started, self._seconds, interrupted=not ended)
+            _write(self._options.junit_xml, text)
 
 
 def tell_invalid(suite: Suite, options: SuiteOptions) -> None:

@@ -80,7 +80,7 @@ def test(
     from sim.commands.case_runs import RunArguments
     from sim.commands.suite_run import SuiteOptions, SuiteRun, tell_invalid
     from sim.scenario.baseline import Baseline
-    from sim.scenario.suite import discover, load_suite
+    from sim.scenario.suite import discover, load_suite, refuse_namesakes
 
     _check_options(baseline, update_baseline, max_ratio)
     suite = load_suite(discover(paths or (Path("scenarios"),)), pinned_axes(envoy, profile))
@@ -100,6 +100,7 @@ def test(
         tell_invalid(suite, options)
         return statuses.USAGE
     cases = suite.select(words, labels)
+    refuse_namesakes(cases)
     if listing:
         with reading_may_end():
             for case in cases:

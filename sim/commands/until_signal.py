@@ -1,4 +1,4 @@
-"""The event loop of a command: SIGINT and SIGTERM end it, and everything is still taken down in order."""
+"""The event loop of a command: SIGINT, SIGTERM and SIGHUP end it, and everything is still taken down in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from typing import Any, TypeVar
 from sim.clock import precise_loop
 
 _T = TypeVar("_T")
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: SIGHUP is what a closed terminal or a lost connection sends.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _heeded() -> list[signal.Signals]:
+    """Those that whoever started us has not told us to ignore, as nohup does with SIGHUP."""
+    return [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def run_async(
@@ -25,12 +31,13 @@ def run_async(
     async def supervised() -> _T:
         task = asyncio.ensure_future(main)
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        heeded = _heeded()
+        for number in heeded:
             loop.add_signal_handler(number, task.cancel)
         try:
             return await task
         finally:
-            for number in _SIGNALS:
+            for number in heeded:
                 loop.add_signal_handler(number, lambda: None)
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -38,9 +45,9 @@ def run_async(
 
 
 async def until_signal() -> None:
-    """Returns at the first SIGINT or SIGTERM: for what ends by one in good order. A second one changes nothing."""
+    """Returns at the first of the signals: for what ends by one in good order. A second one changes nothing."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    for number in _SIGNALS:
+    for number in _heeded():
         loop.add_signal_handler(number, asked.set)
     await asked.wait()

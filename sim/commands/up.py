@@ -14,10 +14,18 @@ from sim.commands import statuses
 from sim.commands.addresses import Address, listen_address
 from sim.commands.output import stdout_console
 from sim.commands.part_options import abi_shim_option
-from sim.commands.run_options import envoy_option, fixed_option, pinned_axes, profile_option, runs_dir_option
+from sim.commands.run_options import (
+    envoy_option,
+    fixed_option,
+    pinned_axes,
+    profile_option,
+    runs_dir_option,
+    wasm_log_option,
+)
 from sim.commands.until_signal import run_async, until_signal
 
 if TYPE_CHECKING:
+    from sim.envoy.log import WasmLogLevel
     from sim.errors import SimError
     from sim.profiles import AbiShim
     from sim.scenario.run import RunOptions
@@ -47,6 +55,7 @@ if TYPE_CHECKING:
 @profile_option
 @fixed_option
 @abi_shim_option
+@wasm_log_option
 @runs_dir_option
 def up(
     scenario: Path | None,
@@ -59,6 +68,7 @@ def up(
     profile: str | None,
     fixed: tuple[str, ...],
     abi_shim: AbiShim | None,
+    wasm_log: WasmLogLevel | None,
     runs_dir: Path,
 ) -> int:
     """Bring up the pipeline of SCENARIO, with its images and its traffic, and keep it up.
@@ -87,6 +97,7 @@ def up(
         profile=profile,
         fixed=frozenset(fixed),
         abi_shim=abi_shim,
+        wasm_log=wasm_log,
         warn=lambda doubt: click.echo(f"warning: {doubt}", err=True),
         by_hand=True,
         hold_expectations=False,

@@ -19,7 +19,8 @@ from sim.affinity import on_every_core
 from sim.envoy.admin import Admin, admin
 from sim.envoy.binary import EnvoyBinary
 from sim.envoy.bootstrap import BootstrapOptions, bootstrap
-from sim.envoy.log import COMPONENT_LEVELS, LOG_FORMAT, LogLine, parse_line
+from sim.envoy.log import LOG_FORMAT, LogLine, WasmLogLevel, component_levels, parse_line
+from sim.envoy.wasm_story import WasmStory
 from sim.envoy.wasm_support import needs_early_v8, with_early_v8
 from sim.errors import EnvironmentProblem, PartDied
 from sim.trace import Trace
@@ -27,17 +28,23 @@ from sim.trace import Trace
 _STOP_S = 5.0
 _TAIL_LINES = 40
 _TAIL_COLUMNS = 240
+#: Envoy writes a message at once, whatever its number of lines; after so much quiet no further line of it comes.
+_MESSAGE_ENDS_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class EnvoyOptions:
-    """How Envoy is run. `directory` gets the bootstrap and `envoy.log`; a bootstrap may also be given as it is."""
+    """How Envoy is run. `directory` gets the bootstrap and `envoy.log`; a bootstrap may also be given as it is.
+
+    `wasm_log` is the level from which on plugins' own words get into the trace.
+    """
 
     binary: EnvoyBinary
     bootstrap: BootstrapOptions | dict[str, Any]
     directory: Path
     workers: int = 2
     start_timeout_s: float = 20.0
+    wasm_log: WasmLogLevel = "info"
 
 
 class Envoy:
@@ -51,6 +58,9 @@ class Envoy:
         self._trace = trace
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         self._worker_by_thread: dict[int, int] = {}
+        self._story = WasmStory(trace, options.wasm_log)
+        #: A message whose further lines may still come.
+        self._held: LogLine | None = None
         #: Whether what it tells of Wasm is still about the bootstrap's own module.
         self._early_v8 = early_v8
         self.died: asyncio.Future[PartDied] = asyncio.get_running_loop().create_future()
@@ -87,7 +97,7 @@ class Envoy:
         """Copy the log to `envoy.log` and into the trace until Envoy ends; then tell, unless it was asked to."""
         assert self._process.stderr is not None
         with (self._options.directory / "envoy.log").open("a", encoding="utf-8") as file:
-            while raw := await self._read_line(self._process.stderr):
+            while raw := await self._next_line(self._process.stderr):
                 text = raw.decode(errors="replace").rstrip("\n")
                 line = parse_line(text)
                 shown = text if line is None else str(line)
@@ -96,10 +106,22 @@ class Envoy:
                 # Some lines list every extension there is; a tail is to be read.
                 self._tail.append(shown if len(shown) <= _TAIL_COLUMNS else f"{shown[:_TAIL_COLUMNS]} …")
                 if line is not None:
-                    self._trace_line(line)
+                    self._take(line)
+                elif self._held is not None:
+                    self._held = self._held.and_then(text)
+        self._release()
         code = await self._process.wait()
         if not self.stopping and not self.died.done():
             self.died.set_result(PartDied("envoy", f"exit status {code}", log_tail=self.log_tail))
+
+    async def _next_line(self, stream: asyncio.StreamReader) -> bytes:
+        if self._held is not None:
+            try:
+                async with asyncio.timeout(_MESSAGE_ENDS_S):
+                    return await self._read_line(stream)
+            except TimeoutError:
+                self._release()
+        return await self._read_line(stream)
 
     @staticmethod
     async def _read_line(stream: asyncio.StreamReader) -> bytes:
@@ -110,23 +132,23 @@ class Envoy:
         except asyncio.LimitOverrunError as error:
             return await stream.readexactly(error.consumed)
 
-    def _trace_line(self, line: LogLine) -> None:
-        t_ns = line.wall_ns - self.wall_offset_ns
+    def _take(self, line: LogLine) -> None:
+        self._release()
         if self._early_v8:
             self._early_v8 = not line.main_loop_starts
-            return
-        if line.base_created:
-            self._trace.emit("envoy.compile", t_ns=t_ns, active_vms=line.active_vms)
-        elif line.thread_local_created:
-            worker = self._worker_of(line.thread)
-            if worker is not None:
-                self._trace.emit("envoy.worker_ready", t_ns=t_ns, worker=worker, active_vms=line.active_vms)
-        elif line.component == "wasm" and line.level in ("warning", "error", "critical", "info"):
-            self._trace.emit(
-                "envoy.log", t_ns=t_ns, level=line.level, worker=self._worker_of(line.thread), text=line.text
-            )
-        elif line.level in ("warning", "error", "critical"):
-            self._trace.emit("envoy.log", t_ns=t_ns, level=line.level, component=line.component, text=line.text)
+        elif self._story.may_go_on(line):
+            self._held = line
+        else:
+            self._trace_line(line)
+
+    def _release(self) -> None:
+        """The message that was held is complete."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._trace_line(held)
+
+    def _trace_line(self, line: LogLine) -> None:
+        self._story.take(line, self._worker_of(line.thread), line.wall_ns - self.wall_offset_ns)
 
     def _worker_of(self, thread: int) -> int | None:
         """The worker's number by its thread's name, `wrk:worker_0`; None for the main thread."""
@@ -176,7 +198,7 @@ async def envoy(options: EnvoyOptions, trace: Trace) -> AsyncIterator[Envoy]:
         "--drain-strategy", "immediate",
         "--admin-address-path", str(admin_file),
         "--log-format", LOG_FORMAT,
-        "--component-log-level", COMPONENT_LEVELS,
+        "--component-log-level", component_levels(options.wasm_log),
         "--log-level", "info",
     ]  # fmt: skip
     with trace.span("envoy.start", version=options.binary.version, workers=options.workers):

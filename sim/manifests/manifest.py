@@ -19,10 +19,12 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarStri
 from sim.errors import InvalidInput, Location
 from sim.manifests.document import MAX_DEPTH, Document, Path, path_text, read_documents
 from sim.manifests.kinds import HIGRESS_WASM, KINDS, METADATA, Kind
+from sim.manifests.reading import read_text
 from sim.manifests.scalars import resolve
 from sim.manifests.schema import Fields, Problem, check, json_type
 
 DEFAULT_NAMESPACE = "default"
+MAX_FILE_BYTES = 20_000_000
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -137,12 +139,7 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def _read(file: FilePath) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            f"can't be read: {error}", where=Location(str(file)), hint="give the path of a UTF-8 YAML file"
-        ) from error
+    return read_text(file, MAX_FILE_BYTES, "a manifest")
 
 
 def _objects(text: str, source_name: str) -> Iterator[Manifest]:

@@ -52,7 +52,7 @@ class Endpoints:
             raise FetchError(
                 "download",
                 f"the registry {registry} may not be reached",
-                hint="give the image under spec.images, or allow the registry under spec.registries",
+                hint="give the image under spec.images, as {ref: oci://…} where that registry has it already",
             )
         insecure = registry in self._insecure or ALL in self._insecure
         secure = Endpoint(f"https://{registry}", verify=not insecure)

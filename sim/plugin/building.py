@@ -18,6 +18,8 @@ from sim.plugin.target import read_file, write_file
 from sim.plugin.toolchains import DEFAULT_NAME, Build, build_of
 
 _STOP_S = 5.0
+#: What is said where something can't be fetched.
+_UNREACHABLE = ("dial tcp", "no such host", "proxyconnect", "i/o timeout", "Forbidden", "Not Found", "TLS handshake")
 
 
 class BuildFailed(SimError):
@@ -69,13 +71,17 @@ async def _run(made: Build, folder: Path) -> str:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         # A compiler's words are the user's; our stdout is for data.
-        stderr=None,
+        stderr=None if made.unreachable is None else asyncio.subprocess.PIPE,
         limit=1 << 24,
         # A compiler starts others; Ctrl-C is passed on to all of them.
         start_new_session=True,
     )
     try:
-        output, _ = await process.communicate()
+        async with asyncio.TaskGroup() as group:
+            said = group.create_task(_passed_on(process.stderr))
+            assert process.stdout is not None
+            output = await process.stdout.read()
+            await process.wait()
     finally:
         if process.returncode is None:
             await _stop(process)
@@ -83,8 +89,26 @@ async def _run(made: Build, folder: Path) -> str:
     if process.returncode != 0:
         if made.language != "Rust":
             sys.stderr.write(printed)
-        raise BuildFailed(f"{made.language}: {made.shown()} ended with {process.returncode}", hint=made.hint)
+        raise BuildFailed(
+            f"{made.language}: {made.shown()} ended with {process.returncode}", hint=_hint(made, said.result())
+        )
     return printed
+
+
+async def _passed_on(stream: asyncio.StreamReader | None) -> str:
+    """What comes, which the user sees as it comes; nothing where the user sees it anyway."""
+    pieces = []
+    while stream is not None and (piece := await stream.read(1 << 16)):
+        pieces.append(piece)
+        sys.stderr.write(piece.decode(errors="replace"))
+        sys.stderr.flush()
+    return b"".join(pieces).decode(errors="replace")
+
+
+def _hint(made: Build, said: str) -> str:
+    if made.unreachable is not None and any(text in said for text in _UNREACHABLE):
+        return made.unreachable
+    return made.hint
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -31,7 +31,7 @@ def read_configuration(path: Path) -> Configuration:
     """
     name = str(path)
     try:
-        text = read_file(path).decode("utf-8-sig")
+        text = read_file(path, "name a file with the plugin's configuration, or leave --config out").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"is not UTF-8: {error}", where=Location(name), hint="pass YAML or JSON") from error
     documents = [document for document in read_documents(text, name) if document.data is not None]
@@ -54,6 +54,12 @@ def _is_plugin(document: Document) -> bool:
 
 
 def _plain(document: Document) -> str:
+    if isinstance(document.data, dict) and isinstance(document.data.get("kind"), str) and "apiVersion" in document.data:
+        raise InvalidInput(
+            f"it is a {document.data['kind']}, and a configuration is wanted",
+            where=document.where(),
+            hint="pass what stands under pluginConfig or defaultConfig, or a whole WasmPlugin",
+        )
     if not isinstance(document.data, dict):
         raise InvalidInput(
             "a configuration is an object, as in pluginConfig",

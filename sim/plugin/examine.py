@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import tarfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,10 @@ from sim.wasm import MalformedModule
 from sim.wasm.inspect import ModuleReport, Problem, inspect_module, not_a_module
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_WASM_MAGIC = b"\0asm"
+_OTHER_COMPRESSION = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _MOST_NAMES = 20
+_PACK_AGAIN = f"pack it again: tar czf plugin.tar.gz {PLUGIN_FILE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,13 @@ def examine_file(path: Path) -> Examined:
         return Examined(name, "unknown", (_too_large(size_bytes),), size_bytes=size_bytes)
     if is_wasm(content):
         return examine_module(name, content)
-    members = tuple(_members(content))
+    members = _members(content)
     if members:
         return _examine_archive(name, content, members)
-    what = f"it is no Wasm module: it begins with {content[:4].hex(' ')}" if content else "it is empty"
-    return Examined(
-        name, "unknown", (Problem(what, "name the compiled .wasm file, not its source"),), size_bytes=size_bytes
-    )
+    if members is not None and content:
+        problem = Problem(f"it is an archive without a file, and the agent looks for {PLUGIN_FILE} in it", _PACK_AGAIN)
+        return Examined(name, "archive", (problem,), size_bytes=size_bytes)
+    return Examined(name, "unknown", (_no_module(content),), size_bytes=size_bytes)
 
 
 def examine_module(name: str, content: bytes) -> Examined:
@@ -90,17 +92,25 @@ async def examine_image(reference: Reference, access: Access) -> Examined:
     Raises FetchError `download` or `timeout` where the registry can't be asked for it.
     """
     async with access.fetcher() as fetcher:
-        prepared = await fetcher.prepare(reference, access.pull_secret)
+        try:
+            prepared = await fetcher.prepare(reference, access.pull_secret)
+        except FetchError as error:
+            return Examined(str(reference), "image", (_image_problem(error),))
         layout = read_layout(prepared.manifest, prepared.digest)
         try:
             content = await prepared.fetch()
         except FetchError as error:
-            if error.reason in ("download", "timeout"):
-                raise
-            problem = Problem(error.message, error.hint or "push the image again")
+            problem = _image_problem(error)
             return Examined(str(reference), "image", (problem,), layout=layout, size_bytes=layout.size_bytes)
     report, problems = _judged(content)
     return Examined(str(reference), "image", problems, report, layout, size_bytes=layout.size_bytes, content=content)
+
+
+def _image_problem(error: FetchError) -> Problem:
+    """What is wrong with an image. Raises the error again where the registry could not be asked."""
+    if error.reason in ("download", "timeout"):
+        raise error
+    return Problem(error.message, error.hint or "push the image again")
 
 
 def _examine_archive(name: str, content: bytes, members: tuple[str, ...]) -> Examined:
@@ -108,17 +118,22 @@ def _examine_archive(name: str, content: bytes, members: tuple[str, ...]) -> Exa
     try:
         module = plugin_member(content)
     except FetchError as error:
-        problems = [_not_found(members, error) if content[:2] == _GZIP_MAGIC else _not_compressed()]
+        problems = [_not_found(members, error) if content[:2] == _GZIP_MAGIC else _not_gzip(content)]
         inner = unboxed(content)
         report = _judged(inner)[0] if is_wasm(inner) else None
         return Examined(name, "archive", tuple(problems), report, members=members, size_bytes=len(content))
     report, found = _judged(module)
+    if report is None:
+        empty = Problem("it is empty", _PACK_AGAIN)
+        found = tuple(
+            Problem(f"{PLUGIN_FILE} in it: {problem.what}", problem.hint) for problem in (found if module else (empty,))
+        )
     return Examined(name, "archive", found, report, members=members, size_bytes=len(content), content=module)
 
 
 def _not_found(members: tuple[str, ...], error: FetchError) -> Problem:
     if any(Path(member).name == PLUGIN_FILE for member in members):
-        return Problem(error.message, error.hint or "pack it again")
+        return Problem(error.message, _PACK_AGAIN)
     if "manifest.json" in members or "oci-layout" in members:
         return Problem(
             "it is a saved image, not a layer", "push it to a registry, and inspect it there by its reference"
@@ -133,9 +148,30 @@ def _not_found(members: tuple[str, ...], error: FetchError) -> Problem:
     )
 
 
-def _not_compressed() -> Problem:
+def _not_gzip(content: bytes) -> Problem:
+    found = next((name for magic, name in _OTHER_COMPRESSION.items() if content.startswith(magic)), None)
+    how = "is not compressed" if found is None else f"is compressed with {found}"
+    return Problem(f"the archive {how}, and the agent takes a layer of tar+gzip only", "make it with tar czf")
+
+
+def _no_module(content: bytes) -> Problem:
+    """Why bytes are neither a module nor an archive."""
+    if not content:
+        return Problem("it is empty", "name the compiled .wasm file, not its source")
+    if content.startswith(_WASM_MAGIC):
+        return Problem(f"it is a Wasm module that is cut off after {len(content)} bytes", "build or copy it again")
+    if content.startswith(_GZIP_MAGIC):
+        try:
+            inner = zlib.decompressobj(wbits=31).decompress(content, len(_WASM_MAGIC))
+        except zlib.error:
+            inner = b""
+        if inner == _WASM_MAGIC:
+            return Problem(
+                "it is a Wasm module compressed with gzip, which neither agent nor Envoy unpacks",
+                "gunzip it; for an image: tar czf plugin.tar.gz plugin.wasm",
+            )
     return Problem(
-        "the archive is not compressed, and the agent takes a layer of tar+gzip only", "make it with tar czf"
+        f"it is no Wasm module: it begins with {content[:4].hex(' ')}", "name the compiled .wasm file, not its source"
     )
 
 
@@ -151,18 +187,22 @@ def _judged(content: bytes) -> tuple[ModuleReport | None, tuple[Problem, ...]]:
     return report, report.problems
 
 
-def _members(content: bytes) -> Iterator[str]:
-    """The names in a tar archive, compressed or not; nothing for what is none."""
+def _members(content: bytes) -> tuple[str, ...] | None:
+    """The names in a tar archive, compressed or not, as far as it can be read; None for what is none."""
+    names = None
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:*") as archive:
+            names = []
             for _, member in zip(range(_MOST_NAMES), archive, strict=False):
-                yield member.name
+                names.append(member.name)
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError):
-        return
+        # What was read before counts.
+        pass
+    return None if names is None else tuple(names)
 
 
 def _too_large(size_bytes: int) -> Problem:
     return Problem(
-        f"it has {size_bytes} bytes, and the agent takes no more than {MAX_BYTES >> 20} MB",
+        f"it has {size_bytes} bytes, and the agent takes no more than {MAX_BYTES >> 20} MiB",
         "a plugin is a few megabytes: push the module alone",
     )

@@ -39,7 +39,7 @@ def pack(file: Path, packing: Packing) -> Image:
         )
     if len(module) > MAX_BYTES:
         raise InvalidInput(
-            f"{file} has more than {MAX_BYTES >> 20} MB, and the agent takes none larger",
+            f"{file} has more than {MAX_BYTES >> 20} MiB, and the agent takes none larger",
             hint="look at how it is built",
         )
     member = packing.member
@@ -51,7 +51,13 @@ def pack(file: Path, packing: Packing) -> Image:
         names = " and ".join(f"--{_DOCUMENTS[media_type]}" for media_type in given)
         raise InvalidInput(f"the format {packing.format} has no place for {names}", hint="use --format guide")
     image = build_image(module, packing.format, member=member)
-    return _with_documents(image, {media_type: read_file(path) for media_type, path in given.items()})
+    return _with_documents(
+        image,
+        {
+            media_type: read_file(path, f"name the file for --{_DOCUMENTS[media_type]}")
+            for media_type, path in given.items()
+        },
+    )
 
 
 def member_name(file: Path, packing: Packing) -> str | None:

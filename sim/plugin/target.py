@@ -8,6 +8,7 @@ from pathlib import Path
 from sim.errors import EnvironmentProblem, InvalidInput
 from sim.oci import Reference, parse_reference
 from sim.oci.fetch_error import MAX_BYTES
+from sim.wasm import bundled_names
 
 _SCHEME = "oci://"
 _FILE_ENDINGS = (".wasm", ".tar", ".gz", ".tgz", ".wat")
@@ -30,15 +31,20 @@ def target(text: str) -> Path | Reference:
     )
 
 
-def read_file(path: Path) -> bytes:
-    """A file's content, of at most 256 MB and a byte. Raises InvalidInput."""
+def is_bundled(text: str) -> bool:
+    """Whether it is the name of a bundled plugin, and not of a file."""
+    return text in bundled_names() and not Path(text).exists()
+
+
+def read_file(path: Path, what: str = "name the compiled .wasm file; ecdsim plugin build DIR makes it") -> bytes:
+    """A file's content, of at most 256 MiB and a byte. Raises InvalidInput; `what` says which file is wanted."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except IsADirectoryError as error:
-        raise InvalidInput(f"{path} is a folder", hint="name the .wasm file in it") from error
+        raise InvalidInput(f"{path} is a folder", hint=what) from error
     except FileNotFoundError as error:
-        raise InvalidInput(f"there is no file {path}", hint="build it first: ecdsim plugin build DIR") from error
+        raise InvalidInput(f"there is no file {path}", hint=what) from error
     except OSError as error:
         raise InvalidInput(f"{path} can't be read: {error.strerror}", hint="see to its permissions") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +27,8 @@ _RUST_TARGET = "wasm32-wasip1"
 class Build:
     """A command to be run in the plugin's folder.
 
-    `output` takes what the command printed on stdout and says where the module is; it raises InvalidInput where
-    there is none. `hint` is for a command that fails.
+    `unreachable` is its hint where something could not be fetched. `output` takes what the command printed on stdout
+    and says where the module is; it raises InvalidInput where there is none. `hint` is for a command that fails.
     """
 
     language: str
@@ -35,10 +36,12 @@ class Build:
     output: Callable[[str], Path]
     hint: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    unreachable: str | None = None
 
     def shown(self) -> str:
-        """The command as a shell would take it, more or less."""
-        return " ".join([*(f"{name}={value}" for name, value in self.environment.items()), *self.command])
+        """The command as a shell takes it."""
+        settings = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return " ".join([*settings, shlex.join(self.command)])
 
 
 def build_of(folder: Path, output: Path, scratch: Path) -> Build:
@@ -63,6 +66,11 @@ def build_of(folder: Path, output: Path, scratch: Path) -> Build:
     c_sources = sorted(path.name for path in folder.glob("*.c"))
     if c_sources:
         return _c(c_sources, output, scratch)
+    if any(folder.glob("*.go")):
+        raise InvalidInput(
+            f"there are Go sources in {folder}, and no go.mod",
+            hint=f"cd {shlex.quote(str(folder))} && go mod init {folder.absolute().name} && go mod tidy",
+        )
     if any(folder.glob("*.cc")) or any(folder.glob("*.cpp")):
         raise InvalidInput(
             f"{folder} holds C++, which wants its SDK's own build",
@@ -76,8 +84,9 @@ def _go(output: Path) -> Build:
         "Go",
         (_program("go", "Go 1.24 or newer"), "build", "-buildmode=c-shared", "-o", str(output), "."),
         lambda _: output,
-        "see above; the module proxy (go env GOPROXY) must be reachable once, and Go 1.24 or newer is needed",
+        "correct what Go says above; Go 1.24 or newer is needed",
         {"GOOS": "wasip1", "GOARCH": "wasm"},
+        "the module proxy (go env GOPROXY) must be reachable once: see above",
     )
 
 
@@ -157,7 +166,10 @@ def _is_assemblyscript(folder: Path) -> bool:
 
 def _assemblyscript(folder: Path) -> Build:
     if not (folder / "node_modules").is_dir():
-        raise EnvironmentProblem(f"what {folder}/package.json names is not installed", hint=f"cd {folder} && npm ci")
+        install = "ci" if (folder / "package-lock.json").is_file() else "install"
+        raise EnvironmentProblem(
+            f"what {folder}/package.json names is not installed", hint=f"cd {shlex.quote(str(folder))} && npm {install}"
+        )
     return Build(
         "AssemblyScript",
         (_program("npm", "Node.js"), "run", "asbuild"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import signal
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,9 +26,15 @@ from sim.traffic.echo import Echo
 from sim.wasm.abi import shimmed
 
 #: A Go module takes Envoy seconds to compile, and a slow machine longer.
-_START_S = 180.0
+START_S = 60.0
 #: What may have been the matter with a plugin that did not start.
-NO_CONFIGURATION = "it was given no configuration; name a file with --config"
+NO_CONFIGURATION = "its configuration is empty; --config names a file with one"
+_INSPECT = "look at it with ecdsim plugin inspect: what Envoy lacks or can't read of it is told there"
+_CORRECT = "correct what the plugin complains of"
+_TAIL_LINES = 6
+_BY_SIGNAL = re.compile(r"exit status -(\d+)$")
+#: A line of a stack trace without names.
+_FRAME = re.compile(r"\[0x[0-9a-f]+\]")
 _BODY_BYTES = 1 << 20
 _NO_HTTP = b"?\r\n\r\n"
 
@@ -39,6 +47,10 @@ class PluginRefused(SimError):
     def __init__(self, why: str, *, log: Sequence[LogEntry], hint: str | None = None) -> None:
         super().__init__(f"Envoy does not run the plugin: {why}", hint=hint)
         self.log = tuple(log)
+
+
+class _NotUp(Exception):
+    """Envoy runs, and the plugin in it has not come up in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +82,18 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is tried. `timeout_s` is for each request."""
+    """What is tried. `timeout_s` is for each request, `start_s` for Envoy to compile and start the plugin.
+
+    `shim`: whether the ABI shim is applied to a module that needs it.
+    """
 
     module: bytes
     configuration: Configuration
     requests: tuple[Asked, ...]
     surroundings: Surroundings = field(default_factory=Surroundings)
     timeout_s: float = 10.0
+    start_s: float = START_S
+    shim: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +105,12 @@ class Outcome:
     start_log: tuple[LogEntry, ...]
     answers: tuple[Answered, ...]
 
+    @property
+    def crash(self) -> str | None:
+        """Where the plugin's VM crashed first and why; None where it did not."""
+        entries = [*self.start_log, *(entry for answer in self.answers for entry in answer.log)]
+        return next((entry.crash for entry in entries if entry.crash is not None), None)
+
 
 async def run_trial(trial: Trial, binary: EnvoyBinary) -> Outcome:
     """Start an Envoy with the plugin, send the requests, stop it. Nothing is left, however this ends.
@@ -95,7 +118,7 @@ async def run_trial(trial: Trial, binary: EnvoyBinary) -> Outcome:
     Raises PluginRefused, EnvironmentProblem where no Envoy or upstream can be had, MalformedModule for what is no
     module.
     """
-    module = shimmed(trial.module)
+    module = shimmed(trial.module) if trial.shim else trial.module
     shim = module is not trial.module
     with tempfile.TemporaryDirectory(prefix="ecdsim-trial-") as folder:
         directory = Path(folder)
@@ -104,10 +127,16 @@ async def run_trial(trial: Trial, binary: EnvoyBinary) -> Outcome:
         started_s = time.time()
         try:
             ready_ms, windows = await _in_envoy(trial, binary, file, shim)
+        except _NotUp as late:
+            log = [entry for entry in read_log(directory / "envoy.log", started_s) if entry.about_wasm]
+            raise PluginRefused(
+                f"the plugin was not up within {trial.start_s:g} s",
+                log=log,
+                hint="does its start end? where Envoy only compiles for long, --start-timeout gives it more",
+            ) from late
         except PartDied as death:
             log = read_log(directory / "envoy.log", started_s)
-            hint = None if trial.configuration.text else NO_CONFIGURATION
-            raise _refusal(death, [entry for entry in log if entry.about_wasm], hint) from death
+            raise _refusal(death, [entry for entry in log if entry.about_wasm], trial.configuration) from death
         log = [entry for entry in read_log(directory / "envoy.log", started_s) if entry.of_plugin or entry.is_problem]
     starts = [start_s for start_s, _ in windows]
     answers = []
@@ -134,11 +163,15 @@ async def _in_envoy(
                 ),
                 directory=file.parent,
                 workers=1,
-                start_timeout_s=_START_S,
+                start_timeout_s=trial.start_s,
             )
             started = time.monotonic()
             async with envoy(options, Trace(keep=False)) as running:
-                await _listening(running, port)
+                try:
+                    async with asyncio.timeout(trial.start_s):
+                        await _listening(running, port)
+                except TimeoutError as late:
+                    raise _NotUp from late
                 ready_ms = (time.monotonic() - started) * 1e3
                 return ready_ms, await _send_all(trial, port)
 
@@ -149,28 +182,27 @@ async def _listening(running: Envoy, port: int) -> None:
     What is asked is no HTTP: the worker refuses it by itself, before any filter, and before that does all that it was
     told when it was started.
     """
-    async with asyncio.timeout(_START_S):
-        while True:
-            if running.died.done():
-                raise running.died.result()
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.01)
-                continue
-            try:
-                writer.write(_NO_HTTP)
-                refused = asyncio.ensure_future(reader.read(1))
-                either: set[asyncio.Future[Any]] = {refused, running.died}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                refused.cancel()
-                await asyncio.gather(refused, return_exceptions=True)
-            finally:
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-            if not running.died.done():
-                return
+    while True:
+        if running.died.done():
+            raise running.died.result()
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.01)
+            continue
+        try:
+            writer.write(_NO_HTTP)
+            refused = asyncio.ensure_future(reader.read(1))
+            either: set[asyncio.Future[Any]] = {refused, running.died}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            refused.cancel()
+            await asyncio.gather(refused, return_exceptions=True)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        if not running.died.done():
+            return
 
 
 async def _send_all(trial: Trial, port: int) -> list[tuple[float, Answered]]:
@@ -207,10 +239,31 @@ async def _send(session: aiohttp.ClientSession, asked: Asked, port: int, timeout
     return Answered(asked, None, duration_ms=(time.monotonic() - started) * 1e3, error=error)
 
 
-def _refusal(death: PartDied, log: list[LogEntry], hint: str | None) -> SimError:
+def _refusal(death: PartDied, log: list[LogEntry], configuration: Configuration) -> SimError:
     """Envoy ends at once where a static plugin can't be made; anything else is a death that explains itself."""
+    by_signal = _BY_SIGNAL.search(death.message)
+    if by_signal is not None:
+        lines = [line for line in death.log_tail.splitlines() if not _FRAME.search(line)]
+        tail = "\n  ".join(lines[-_TAIL_LINES:])
+        return PluginRefused(
+            f"it killed Envoy, by {_signal_name(int(by_signal[1]))}; the end of Envoy's log:\n  {tail}",
+            log=log,
+            hint="the module is more than Envoy's engine bears, such as far too many functions or exports",
+        )
     why = reasons(log)
-    return PluginRefused(why, log=log, hint=hint) if why else death
+    if not why:
+        return death
+    of_plugin = any(entry.of_plugin and entry.is_complaint for entry in log)
+    if not configuration.text and (of_plugin or "onfigur" in why):
+        return PluginRefused(why, log=log, hint=NO_CONFIGURATION)
+    return PluginRefused(why, log=log, hint=_CORRECT if of_plugin else _INSPECT)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def answers_as_data(outcome: Outcome) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ _DAY_S = 24 * 3600
 _LINE = re.compile(r"(\d\d):(\d\d):(\d\d\.\d+) (\d+) (\w+) (\S+) (.*)")
 #: What proxy-wasm-cpp-host puts before a plugin's own words: its name, root id and VM id.
 _PLUGIN_SAYS = re.compile(r"wasm log(?: [^:]*)?: ?(.*)", re.DOTALL)
+#: What proxy-wasm-cpp-host says when a call into the plugin trapped: its VM is gone then.
+_CRASHED = re.compile(r"Function: (\S+) failed: ?(.*)", re.DOTALL)
 _PROBLEMS = ("error", "critical")
 
 
@@ -42,6 +44,12 @@ class LogEntry:
     @property
     def is_complaint(self) -> bool:
         return self.level == "warning" or self.is_problem
+
+    @property
+    def crash(self) -> str | None:
+        """The function in which the plugin's VM crashed and why, None where the message tells of nothing like it."""
+        found = None if not self.about_wasm or self.of_plugin else _CRASHED.match(self.text)
+        return None if found is None else f"in {found[1]}: {found[2]}"
 
     @property
     def shown(self) -> str:
@@ -78,11 +86,15 @@ def read_log(file: Path, started_s: float) -> list[LogEntry]:
 
 
 def reasons(log: Sequence[LogEntry]) -> str:
-    """Why Envoy refused a plugin: the plugin's complaints, and the first of Envoy's own; empty where there are none."""
+    """Why Envoy refused a plugin: the plugin's errors, and the first of Envoy's own; empty where there are none.
+
+    The plugin's warnings count where it has no errors.
+    """
     problems = [entry for entry in log if entry.is_problem]
     if not problems:
         return ""
     # Envoy goes on to say that the code, the plugin and the configuration failed.
-    telling = [entry for entry in log if entry.of_plugin and entry.is_complaint]
+    telling = [entry for entry in log if entry.of_plugin and entry.is_problem]
+    telling = telling or [entry for entry in log if entry.of_plugin and entry.is_complaint]
     telling += [entry for entry in problems if not entry.of_plugin][:1]
     return "; ".join(dict.fromkeys(entry.shown for entry in telling))

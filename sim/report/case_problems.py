@@ -117,13 +117,15 @@ def _of_drift(drift: Drift, verdict: CaseVerdict) -> Problem:
     file, line = str(verdict.case.file), verdict.case.where.line
     if drift.missing:
         hint = "add --update-baseline to write it, look at it, and keep it"
-        return Problem("baseline", "there is no baseline for this case", file, line, hint=hint)
+        told = f"there is no baseline for this case{f': {drift.file}' if drift.file is not None else ''}"
+        return Problem("baseline", told, file, line, hint=hint)
     if drift.varying is not None:
         lines = tuple(difference_lines(drift.varying))
         message = f"two runs of it are not the same, so neither can be a baseline: {summary(drift.varying, None)}"
         return Problem("baseline", message, file, line, lines)
     assert drift.difference is not None
-    lines = (*difference_lines(drift.difference), *time_lines(drift.difference.slower, ("baseline", "now")))
+    sides = (f"{drift.file or 'the baseline'}", f"{drift.run or 'this run'}")
+    lines = (*difference_lines(drift.difference, sides), *time_lines(drift.difference.slower, ("baseline", "now")))
     ratio: Any = 1.0 if drift.difference.slower else None
     message = f"not as the baseline has it, {summary(drift.difference, ratio)}"
     return Problem("baseline", message, file, line, lines, "if that is meant, write it anew with --update-baseline")

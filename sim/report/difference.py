@@ -16,11 +16,15 @@ _CONTEXT = 2
 _LONGEST_VALUE = 200
 
 
-def difference_lines(difference: Difference) -> Iterator[str]:
-    """What is not the same; nothing for what is."""
+#: What the two sides are called where nothing better is known.
+SIDES = ("the first", "the second")
+
+
+def difference_lines(difference: Difference, sides: tuple[str, str] = SIDES) -> Iterator[str]:
+    """What is not the same; nothing for what is. `sides` is what each is called."""
     if difference.verdicts:
         yield "verdicts"
-        yield from _change_lines([(change.name, change) for change in difference.verdicts])
+        yield from _change_lines([(change.name, change) for change in difference.verdicts], sides=sides)
     if difference.order:
         yield "order"
         for lane in difference.order:
@@ -31,7 +35,9 @@ def difference_lines(difference: Difference) -> Iterator[str]:
         for places, changes in _alike(difference.payloads):
             for place in places:
                 yield f"  {clean(place)}"
-            yield from _change_lines([(change.path or "(all of it)", change) for change in changes], indent=4)
+            yield from _change_lines(
+                [(change.path or "(all of it)", change) for change in changes], indent=4, sides=sides
+            )
 
 
 def traffic_lines(changes: Sequence[Change]) -> Iterator[str]:
@@ -94,17 +100,19 @@ def summary(difference: Difference, max_ratio: float | None) -> str:
     return f"different: {', '.join(parts)}{told}"
 
 
-def _change_lines(changes: Sequence[tuple[str, Change]], indent: int = 2) -> Iterator[str]:
+def _change_lines(
+    changes: Sequence[tuple[str, Change]], indent: int = 2, sides: tuple[str, str] = SIDES
+) -> Iterator[str]:
     width = min(max((len(name) for name, _ in changes), default=0), 60)
     for name, change in changes:
-        yield f"{' ' * indent}{clean(name).ljust(width)}  {_sides(change)}"
+        yield f"{' ' * indent}{clean(name).ljust(width)}  {_sides(change, sides)}"
 
 
-def _sides(change: Change) -> str:
+def _sides(change: Change, sides: tuple[str, str] = SIDES) -> str:
     if not change.path and change.before is ABSENT:
-        return "only in the second"
+        return f"only in {sides[1]}"
     if not change.path and change.after is ABSENT:
-        return "only in the first"
+        return f"only in {sides[0]}"
     return f"{_value(change.before)} → {_value(change.after)}"
 
 

@@ -23,7 +23,8 @@ def print_expectations(page: Page, expectations: Sequence[Expectation]) -> None:
     page.line(("expectations", "bold"), f"  {held} of {len(expectations)} hold")
     for expectation in expectations:
         if expectation.passed:
-            page.wrapped(joined("  ", ("✓ ", "green")), Text(clean(expectation.that)))
+            note = "  (of nothing: 0 items)" if _over_nothing(expectation) else ""
+            page.wrapped(joined("  ", ("✓ ", "green")), joined(clean(expectation.that), (note, "yellow")))
         else:
             _print_failed(page, expectation)
 
@@ -121,3 +122,12 @@ def _statistic(threshold: Threshold) -> str:
         return NOTHING
     counts = threshold.that.lstrip().startswith("count")
     return f"{threshold.actual:,.0f}" if counts else milliseconds(threshold.actual)
+
+
+def _over_nothing(expectation: Expectation) -> bool:
+    """Whether it is true because it is about all of an empty list."""
+    for path, value in expectation.actual.items():
+        matched = matched_events(value)
+        if (value == [] or (matched is not None and not matched[0])) and f"{path}.all(" in expectation.that:
+            return True
+    return False

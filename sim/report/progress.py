@@ -107,6 +107,10 @@ class Progress:
     def on_event(self, event: Event) -> None:
         """Take note of an event of the trace."""
         self._last_event_ns = self._source.clock.monotonic_ns()
+        if event.event == "run.step" and "note" in event.data:
+            self._say(_Said(f"      {clean(str(event.data['note']))}"))
+            if self._steps:
+                self._steps[-1].text += f" · {clean(str(event.data['note']))}"
         for milestone in self._milestones.take(event):
             if not self._is_live:
                 self._say_milestone(milestone)

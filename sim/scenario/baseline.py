@@ -47,15 +47,15 @@ class Baseline:
 
         Raises InvalidInput for a file that is no baseline, EnvironmentProblem for one that can't be read.
         """
-        held = _read(self._file(slug))
+        held = _read(self.file(slug))
         if held is None:
             return None
         times = _read(self.folder / f"{slug}{TIMES_SUFFIX}")
-        return transcript_of(held, self._file(slug), times or {})
+        return transcript_of(held, self.file(slug), times or {})
 
     def write(self, slug: str, transcript: Transcript, *, times: bool) -> Update:
         """Put the case's files in place, whole or not at all; times only if asked for. Raises EnvironmentProblem."""
-        file = self._file(slug)
+        file = self.file(slug)
         text = _text(_held(transcript))
         before = file.read_text(encoding="utf-8") if file.is_file() else None
         try:
@@ -77,7 +77,8 @@ class Baseline:
             if path.name.removesuffix(TIMES_SUFFIX).removesuffix(".json") not in slugs
         )
 
-    def _file(self, slug: str) -> Path:
+    def file(self, slug: str) -> Path:
+        """Where the case's baseline is, or would be."""
         return self.folder / f"{slug}.json"
 
 

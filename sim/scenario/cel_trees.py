@@ -54,6 +54,24 @@ def plain_value(value: Any) -> Any:
     return str(value) if isinstance(value, str) else None
 
 
+def json_value(value: Any) -> Any:
+    """The value out of celpy's types as JSON has it. Raises ValueError for what JSON has not."""
+    match cel.kind_of(value):
+        case "null":
+            return None
+        case "boolean":
+            return bool(value)
+        case "number":
+            return int(value) if float(value).is_integer() else float(value)
+        case "string":
+            return str(value)
+        case "list":
+            return [json_value(item) for item in value]
+        case "map" if not isinstance(value, cel.LazyMap):
+            return {str(key): json_value(item) for key, item in value.items()}
+    raise ValueError(cel.kind_of(value))
+
+
 def literal(tree: cel.Tree) -> Any:
     """The string or number that stands there; None for anything that must be evaluated."""
     tree = bare(tree)

@@ -16,7 +16,7 @@ from sim.scenario.changes import bumped, edited, image_url
 from sim.scenario.event_values import PARTS, unknown_event
 from sim.scenario.expect import CompiledExpectation, check_version_rule, compile_expectation
 from sim.scenario.fault_checks import fault_problems
-from sim.scenario.images import ImageProblem, ResolvedImage, resolve_image
+from sim.scenario.images import ForeignImage, ImageProblem, ResolvedImage, foreign_image, resolve_image
 from sim.scenario.places import PlacedStep, StepKey, placed
 from sim.scenario.problems import InvalidScenario, near_file, suggestion, written_path
 from sim.scenario.schema import (
@@ -28,6 +28,7 @@ from sim.scenario.schema import (
     CheckThat,
     Delete,
     Edit,
+    ElsewhereImage,
     Fault,
     Kill,
     Pause,
@@ -48,12 +49,24 @@ T = TypeVar("T")
 
 
 class Check:
-    """`run` fills `problems`, and the rest as far as it is right."""
+    """`run` fills `problems`, and the rest as far as it is right.
 
-    def __init__(self, scenario: Scenario, folder: Path, document: Document) -> None:
+    `registry` (`host:port`) takes the place of the run's own, and may have any image.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        folder: Path,
+        document: Document,
+        registry: str | None = None,
+        *,
+        combined: bool = True,
+    ) -> None:
         self.problems: list[InvalidInput] = []
         self.profile: Profile | None = None
         self.images: list[ResolvedImage] = []
+        self.elsewhere: list[ForeignImage] = []
         self.steps = placed(scenario.spec.steps, document)
         self.pushes: dict[StepKey, ResolvedImage] = {}
         self.manifests: dict[StepKey, tuple[Manifest, ...]] = {}
@@ -63,6 +76,8 @@ class Check:
         self._scenario = scenario
         self._folder = folder
         self._document = document
+        self._registry = registry
+        self._combined = combined
         #: The references that the registry has so far, and what to call each.
         self._pushed: dict[str, Location] = {}
         #: Whether an image could not be resolved, so that its absence is no second problem.
@@ -85,6 +100,9 @@ class Check:
         spec = self._scenario.spec
         self._check_profile()
         for index, entry in enumerate(spec.images):
+            if isinstance(entry, ElsewhereImage):
+                self._image_elsewhere(entry, ("spec", "images", index))
+                continue
             resolved = self._image(entry, ("spec", "images", index))
             if resolved is not None:
                 self.images.append(resolved)
@@ -94,11 +112,11 @@ class Check:
                 self._attempt(partial(check_version_rule, traffic.version_by, where), where)
         self._check_gateways()
         self._walk(self.steps)
+        self._check_hosts()
         self.problems += fault_problems(self.steps, self._document.where)
         for index, text in enumerate(spec.expect):
             where = self._document.where("spec", "expect", index)
-            compiled = partial(compile_expectation, text, where, traffic=tuple(spec.traffic))
-            made = self._attempt(compiled, where)
+            made = self._attempt(partial(self._compiled, text, where), where)
             if made is not None:
                 self.expectations.append(made)
         self.thresholds = placed_thresholds(spec.thresholds, self._document)
@@ -142,24 +160,53 @@ class Check:
                 self._problem(f"{bug!r} is listed twice", "remove one of the two", at)
 
     def _image(self, entry: AnyImage, path: Path_) -> ResolvedImage | None:
-        where = self._document.where(*path)
         try:
             resolved = resolve_image(entry, self._folder)
         except ImageProblem as error:
             self._problem(error.message, error.hint, self._document.where(*path, error.key))
             self._images_in_doubt = True
             return None
-        reference = str(resolved.reference)
+        return resolved if self._is_new(resolved, path) else None
+
+    def _image_elsewhere(self, entry: ElsewhereImage, path: Path_) -> None:
+        try:
+            found = foreign_image(entry)
+        except ImageProblem as error:
+            self._problem(error.message, error.hint, self._document.where(*path, error.key))
+            self._images_in_doubt = True
+            return
+        if self._is_new(found, path):
+            self.elsewhere.append(found)
+
+    def _is_new(self, image: ResolvedImage | ForeignImage, path: Path_) -> bool:
+        """Note that it is there. A reference that an earlier one of `images` has is a problem."""
+        where = self._document.where(*path)
+        reference = str(image.reference)
         first = self._pushed.get(reference)
         if first is not None and path[1] == "images":
             self._problem(
-                f"two images have the reference {resolved.written}, the first in line {first.line}",
+                f"two images have the reference {image.written}, the first in line {first.line}",
                 "give one of them another tag, or push the second by a step when the tag is to move",
                 where,
             )
-            return None
+            return False
         self._pushed[reference] = where
-        return resolved
+        return True
+
+    def _check_hosts(self) -> None:
+        """The run's own registry answers for every host that an image is pushed to, so nobody else can."""
+        if self._registry is not None:
+            return
+        own = {image.reference.registry: image for image in (*self.images, *self.pushes.values())}
+        for found in self.elsewhere:
+            host = found.reference.registry
+            if host in own:
+                self._problem(
+                    f"{found.written} would be asked of the run's own registry, which answers for {host} because"
+                    f" {own[host].written} is pushed there",
+                    f"give that one another host, or use the registry for both: --with registry={host}",
+                    self._document.where("spec", "images", self._scenario.spec.images.index(found.entry), "ref"),
+                )
 
     def _apply(self, step: Apply, key: StepKey, path: Path_) -> None:
         where = self._document.where(*path)
@@ -317,7 +364,7 @@ class Check:
             if not missing:
                 self._problem(error.message, error.hint, where)
             return
-        if self._images_in_doubt or reference.digest is not None:
+        if self._images_in_doubt or reference.digest is not None or reference.registry == self._registry:
             return
         there = str(reference) in self._pushed
         if there and missing:
@@ -327,15 +374,28 @@ class Check:
         elif not there and not missing:
             names = [text for text in self._pushed if text.rpartition(":")[0] == reference.name] or list(self._pushed)
             has = f"by then it has {', '.join(names)}" if names else "by then it is empty"
-            add = "add the image to spec.images, or write missing: true where that is the point"
+            add = (
+                "add the image to spec.images (as ref: where a registry of its own has it), or write missing: true"
+                " where that is the point"
+            )
             self._problem(f"{told} {url}, which the registry does not have", f"{has}; {add}", where)
 
     def _check_that(self, step: CheckThat, key: StepKey, path: Path_) -> None:
         where = self._document.where(*path)
-        names = tuple(self._scenario.spec.traffic)
-        made = self._attempt(partial(compile_expectation, step.that, where, traffic=names), where)
+        made = self._attempt(partial(self._compiled, step.that, where), where)
         if made is not None:
             self.checks[key] = made
+
+    def _compiled(self, text: str, where: Location) -> CompiledExpectation:
+        spec = self._scenario.spec
+        gateways = tuple(gateway.name for gateway in spec.gateways) or ("gateway",)
+        return compile_expectation(
+            text,
+            where,
+            traffic=tuple(spec.traffic),
+            gateways=gateways,
+            combined=spec.matrix is not None or self._combined,
+        )
 
     def _change_load(self, step: ChangeLoad, key: StepKey, path: Path_) -> None:
         names = list(self._scenario.spec.traffic)

@@ -71,8 +71,20 @@ def import_dump(dump: Mapping[str, Any], images: Mapping[str, str], modules: Pat
     """Read an Envoy's /config_dump. `images` names a plugin's image by `namespace/name`; `modules` holds `.wasm` files
     by the name that they have in the dump.
 
-    Raises InvalidInput for a dump without listeners or extension configurations, or without any plugin in them.
+    Raises InvalidInput for a dump without listeners or extension configurations, or without any plugin in them, and
+    for what is not built as Envoy builds it.
     """
+    try:
+        return _import(dump, images, modules)
+    except (AttributeError, TypeError, ValueError) as error:
+        # Anywhere in it something else may stand than a dump has there: a number for a mapping, nothing for a list.
+        raise InvalidInput(
+            f"this is not built like Envoy's /config_dump: {error}",
+            hint="save the whole /config_dump of a gateway, as Envoy gives it",
+        ) from error
+
+
+def _import(dump: Mapping[str, Any], images: Mapping[str, str], modules: Path | None) -> Imported:
     sections = {str(each.get("@type", "")).rpartition(".")[2]: each for each in dump.get("configs", [])}
     chain = _chain(sections.get("ListenersConfigDump", {}))
     if not chain:
@@ -104,6 +116,12 @@ def import_dump(dump: Mapping[str, Any], images: Mapping[str, str], modules: Pat
     if not found.plugins:
         raise InvalidInput(
             "this dump has no Wasm plugin whose configuration is in it", hint="; ".join(found.remarks) or None
+        )
+    unknown = [key for key in images if key not in {plugin.key for plugin in found.plugins}]
+    if unknown:
+        raise InvalidInput(
+            f"--image: this dump has no plugin {', '.join(unknown)}",
+            hint=f"it has {', '.join(plugin.key for plugin in found.plugins)}",
         )
     return found
 

@@ -21,6 +21,9 @@ from sim.trace import Event
 
 _WORDS = {"and": "&&", "or": "||", "not": "!", "=": "==", "is": "==", "None": "null", "True": "true", "False": "false"}
 
+#: The statuses of the responses that a `version_by` rule is tried on.
+_TRIED = (200, 302, 403, 404, 500, 503)
+
 #: Fields of the result that are only known once the expectations are.
 _LATER = ("outcome", "expectations", "thresholds", "directory")
 
@@ -96,13 +99,22 @@ class CompiledExpectation:
         )
 
 
-def compile_expectation(text: str, where: Location, *, traffic: tuple[str, ...] | None = None) -> CompiledExpectation:
-    """Read an expectation. `traffic` are the names that the scenario has under `traffic`; None: any may be used.
+def compile_expectation(
+    text: str,
+    where: Location,
+    *,
+    traffic: tuple[str, ...] | None = None,
+    gateways: tuple[str, ...] | None = None,
+    combined: bool = True,
+) -> CompiledExpectation:
+    """Read an expectation. `traffic` and `gateways` are the names that the scenario has; None: any may be used.
+    `combined`: it is a combination of a matrix, or may be.
 
-    Raises InvalidInput, at `where`, for what is not CEL, for a name or function that does not exist, and for an event
-    that none of our parts emits.
+    Raises InvalidInput, at `where`, for what is not CEL, for a name or function that does not exist, for an event
+    that none of our parts emits, and for what is never true or false.
     """
-    return CompiledExpectation(text, where, _line(where), _compiled(text, where, Result, traffic))
+    tree = _compiled(text, where, Result, traffic, gateways=gateways, combined=combined)
+    return CompiledExpectation(text, where, _line(where), tree)
 
 
 def in_words(seen: Expectation) -> str:
@@ -125,8 +137,16 @@ def _line(where: Location) -> str | None:
 
 
 def check_version_rule(rule: str, where: Location) -> None:
-    """Raises InvalidInput, at `where`, for a `version_by` rule that is not CEL over `response`."""
+    """Raises InvalidInput, at `where`, for a `version_by` rule that is not CEL over `response`, or gives no version.
+
+    It is tried on bare responses, so what it gives of others shows in a run only.
+    """
     _compiled(rule, where, VersionContext, None)
+    try:
+        for status in _TRIED:
+            evaluate_version(rule, status, {}, "")
+    except InvalidInput as error:
+        raise InvalidInput(error.message, where=where, hint=error.hint) from error
 
 
 def evaluate_version(rule: str, status: int, headers: Mapping[str, str], body: str | bytes) -> str | None:
@@ -159,7 +179,15 @@ def _version_tree(rule: str) -> Any:
     return _compiled(rule, Location("version_by"), VersionContext, None)
 
 
-def _compiled(text: str, where: Location, names: type[BaseModel], traffic: tuple[str, ...] | None) -> Any:
+def _compiled(
+    text: str,
+    where: Location,
+    names: type[BaseModel],
+    traffic: tuple[str, ...] | None,
+    *,
+    gateways: tuple[str, ...] | None = None,
+    combined: bool = True,
+) -> Any:
     from sim.scenario import cel
     from sim.scenario.paths import unknown_names
 
@@ -168,7 +196,9 @@ def _compiled(text: str, where: Location, names: type[BaseModel], traffic: tuple
         with cel.deep_recursion():
             over_result = names is Result
             without = _LATER if over_result else ()
-            unknown = unknown_names(tree, text, names, traffic, without, trace=over_result)
+            unknown = unknown_names(
+                tree, text, names, traffic, without, trace=over_result, gateways=gateways, combined=combined
+            )
     except cel.SyntaxProblem as problem:
         if problem.column is None:
             message = f"this is not CEL: {problem.found or 'it breaks off at its end'}"

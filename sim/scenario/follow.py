@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from sim.model import ECDS, LDS
 from sim.trace import Event
+from sim.trace.refusal import complaints, with_complaints
 
 
 @dataclass(slots=True)
@@ -60,6 +61,8 @@ class Trail:
     workers: dict[int, Event] = field(default_factory=dict)
     #: A newer change of the same plugin took its place before anything was pushed.
     superseded: bool = False
+    #: What the plugin, and Envoy of it, complained of before Envoy refused it.
+    complaints: list[str] = field(default_factory=list)
     #: The listener's push that belongs to the change, where its acknowledgement is all that follows (a removal).
     listener_ack: Event | None = None
 
@@ -75,6 +78,12 @@ class Trail:
     def nacked(self) -> bool:
         return self.verdict is not None and self.verdict.event in ("envoy.nack", "agent.nack")
 
+    @property
+    def refusal(self) -> str | None:
+        """Why it was refused; None where it was not, or nobody said."""
+        error = self.verdict.data.get("error") if self.verdict is not None else None
+        return with_complaints(str(error), self.complaints) if error else None
+
 
 def changes(events: Sequence[Event]) -> list[Event]:
     """The `core.apply` of every change of a plugin that Core reads, in order; what it finds at its start is none."""
@@ -88,18 +97,31 @@ def changes(events: Sequence[Event]) -> list[Event]:
     ]
 
 
-def follow(events: Sequence[Event], apply: Event, gateway: GatewayRecord | None = None) -> Trail:
-    """Everything that followed from one `core.apply` until the same plugin's next, on one gateway."""
+def follow(
+    events: Sequence[Event],
+    apply: Event,
+    gateway: GatewayRecord | None = None,
+    applies: Sequence[Event] | None = None,
+) -> Trail:
+    """Everything that followed from one `core.apply` until the same plugin's next, on one gateway.
+
+    `applies` are the plugin's changes where they are not those of `changes`.
+    """
     seen = (gateway or GatewayRecord()).sees
     plugin = apply.plugin
-    later = [e for e in changes(events[apply.seq + 1 :]) if e.plugin == plugin]
+    following = changes(events[apply.seq + 1 :]) if applies is None else applies
+    later = [e for e in following if e.plugin == plugin and e.seq > apply.seq]
     trail = Trail(apply, end=later[0].seq if later else len(events))
     # What is on its way when the next change comes still belongs to this one; only a beginning may not be borrowed.
     mine = [e for e in events[apply.seq + 1 :] if seen(e)]
     before_next = [e for e in mine if e.seq < trail.end]
 
     trail.convert = _first(before_next, "core.convert", plugin=plugin, closed=True)
-    trail.mcp_push = _naming(before_next, "core.mcp_push", plugin, "changed")
+    if apply.event != "core.apply" or apply.data.get("change") == "listed":
+        # Core read it at its start: it is in the first state that Discovery asks for.
+        trail.mcp_push = next((e for e in before_next if _asked_state(e)), None)
+    else:
+        trail.mcp_push = _naming(before_next, "core.mcp_push", plugin, "changed")
     if trail.mcp_push is None:
         return trail
     trail.received = next(
@@ -170,25 +192,62 @@ def _follow_response(events: Sequence[Event], mine: Sequence[Event], trail: Trai
                 # the same breath, and where a newer response is already on its way to it. Delta has no version.
                 if event.version_info in (None, push.version_info):
                     trail.verdict = event
-    if trail.deliver is not None and trail.replace is None and not trail.nacked:
+    if trail.deliver is None or trail.replace is not None:
+        return
+    if not trail.nacked:
         trail.workers = _workers(events, mine, trail)
+    elif trail.verdict is not None and trail.verdict.event == "envoy.nack":
+        since = next((e for e in mine if _compiles(e, trail, trail.deliver)), trail.deliver)
+        trail.complaints = complaints(mine, trail.plugin, since.t_ns, trail.verdict.t_ns)
 
 
 def _workers(events: Sequence[Event], mine: Sequence[Event], trail: Trail) -> dict[int, Event]:
     """The `envoy.worker_ready` of each worker that belongs to this delivery; none where no new VM was needed.
 
-    Envoy's log does not name the plugin, but its main thread compiles what it is given in the order of delivery, and
-    within a response in the order of its resources. The lines carry Envoy's own time and are read late, so times
-    decide, not positions.
+    Envoy's log tells which plugin its main thread compiles. Where it does not, what the thread is given is compiled in
+    the order of delivery, and within a response in that of its resources. The lines carry Envoy's own time and are read
+    late, so times decide, not positions.
     """
     assert trail.deliver is not None and trail.push is not None
     since_ns = trail.deliver.t_ns
     compiled = [e for e in mine if e.event == "envoy.compile" and e.t_ns >= since_ns]
-    place = _place_in_response(mine, trail, trail.push)
+    if any(e.plugin is not None for e in compiled):
+        compiled = [e for e in compiled if _compiles(e, trail, trail.deliver)]
+        place: int | None = _unanswered_before(events, trail)
+    else:
+        place = _place_in_response(mine, trail, trail.push)
     if place is None or not compiled:
         return {}
     # What was pulled twice, for two responses at the same moment, is compiled once.
     return loads(events).get(compiled[min(place, len(compiled) - 1)].seq, {})
+
+
+def _compiles(event: Event, trail: Trail, deliver: Event) -> bool:
+    """Whether it is the plugin that Envoy compiles, after the delivery and before its answer to that."""
+    return (
+        event.event == "envoy.compile"
+        and event.plugin == trail.plugin
+        and event.t_ns >= deliver.t_ns
+        and (trail.verdict is None or event.t_ns <= trail.verdict.t_ns)
+    )
+
+
+def _unanswered_before(events: Sequence[Event], trail: Trail) -> int:
+    """How many other images of the plugin Envoy has been given and not begun to compile when it is given ours."""
+    assert trail.deliver is not None
+    given_ns = trail.deliver.t_ns
+    delivered = {e.nonce: e.t_ns for e in events if e.event == "agent.deliver" and e.t_ns < given_ns}
+    begun = [e.t_ns for e in events if e.event == "envoy.compile" and e.plugin == trail.plugin and e.t_ns < given_ns]
+    waiting = {
+        e.image
+        for e in events
+        if e.event == "agent.rewrite"
+        and e.span == "completed"
+        and e.plugin == trail.plugin
+        and e.image != trail.apply.image
+        and delivered.get(e.nonce, 0) > max(begun, default=0)
+    }
+    return len(waiting)
 
 
 def _place_in_response(mine: Sequence[Event], trail: Trail, push: Event) -> int | None:
@@ -204,21 +263,29 @@ def _place_in_response(mine: Sequence[Event], trail: Trail, push: Event) -> int 
 def loads(events: Sequence[Event]) -> dict[int, dict[int, Event]]:
     """For each `envoy.compile`, by its position: each worker's `envoy.worker_ready` for it.
 
-    A worker takes modules in the order in which they were compiled. One that Envoy refused reaches no worker.
+    Both have the number of the module. Where they have none, a worker takes modules in the order in which they were
+    compiled, and one that Envoy refused reaches no worker.
     """
     told = sorted(
         (e for e in events if e.event in ("envoy.compile", "envoy.worker_ready", "envoy.nack")), key=lambda e: e.t_ns
     )
     found: dict[int, dict[int, Event]] = {}
+    numbered: dict[int, int] = {}
     for event in told:
         if event.event == "envoy.compile":
             found[event.seq] = {}
+            if "module" in event.data:
+                numbered[event.data["module"]] = event.seq
         elif event.event == "envoy.worker_ready":
             worker = event.data["worker"]
-            waiting = next((ready for ready in found.values() if worker not in ready), None)
+            number = event.data.get("module")
+            if number is None:
+                waiting = next((ready for ready in found.values() if worker not in ready), None)
+            else:
+                waiting = found.get(numbered.get(number, -1))
             if waiting is not None:
-                waiting[worker] = event
-        elif event.type_url == ECDS:
+                waiting.setdefault(worker, event)
+        elif event.type_url == ECDS and not numbered:
             refused = next((seq for seq in reversed(found) if not found[seq]), None)
             if refused is not None:
                 del found[refused]
@@ -235,6 +302,14 @@ def _listener_ack(mine: Sequence[Event], after: int) -> Event | None:
 def _first(events: Sequence[Event], name: str, *, plugin: str | None, closed: bool) -> Event | None:
     return next(
         (e for e in events if e.event == name and e.plugin == plugin and (not closed or e.span != "started")), None
+    )
+
+
+def _asked_state(event: Event) -> bool:
+    return (
+        event.event == "core.mcp_push"
+        and event.data.get("reason") == "request"
+        and (event.type_url or "").endswith("/WasmPlugin")
     )
 
 

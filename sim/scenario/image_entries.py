@@ -73,12 +73,41 @@ class FileImage(Strict):
         return self.as_
 
 
+class ElsewhereImage(Strict):
+    """An image that a registry of somebody else's has already. It is not pushed; the agent pulls it from there."""
+
+    ref: Text = Field(
+        description="The image's reference; the agent asks the registry that it names, with --with registry=… that one",
+        examples=["oci://127.0.0.1:5000/team/block:2.0.0"],
+    )
+
+    @property
+    def reference_text(self) -> str:
+        return self.ref
+
+
 def _image_kind(value: Any) -> str:
     if isinstance(value, FileImage):
         return "(file)"
     return "(file)" if isinstance(value, Mapping) and "file" in value and "plugin" not in value else "(bundled)"
 
 
+def _entry_kind(value: Any) -> str:
+    if isinstance(value, ElsewhereImage):
+        return "(ref)"
+    if isinstance(value, Mapping) and "ref" in value and "plugin" not in value and "file" not in value:
+        return "(ref)"
+    return _image_kind(value)
+
+
+#: What can be pushed.
 AnyImage = Annotated[
     Annotated[BundledImage, Tag("(bundled)")] | Annotated[FileImage, Tag("(file)")], Discriminator(_image_kind)
+]
+#: What `images` lists: what is pushed before the run, and what is somewhere already.
+ImageEntry = Annotated[
+    Annotated[BundledImage, Tag("(bundled)")]
+    | Annotated[FileImage, Tag("(file)")]
+    | Annotated[ElsewhereImage, Tag("(ref)")],
+    Discriminator(_entry_kind),
 ]

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InvalidInput
-from sim.oci import Image, ImageFormat, Reference, build_image, is_tag, is_wasm, parse_reference
+from sim.oci import Image, ImageFormat, Reference, build_image, is_tag, is_wasm, parse_image_url, parse_reference
 from sim.scenario.problems import near_file
-from sim.scenario.schema import AnyImage, BundledImage, FileImage
+from sim.scenario.schema import AnyImage, BundledImage, ElsewhereImage, FileImage
 from sim.wasm import bundled, stamp
 from sim.wasm.ballast import with_ballast
+
+#: By which `ecdsim plugin build` knows a folder that it builds into main.wasm.
+_SOURCES = ("go.mod", "Cargo.toml", "build.zig", "main.zig", "src/main.zig", "package.json", "*.c")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,24 @@ class ResolvedImage:
         """The entry with its defaults."""
         written = self.entry.model_dump(mode="json", by_alias=True, exclude_none=True)
         return {**{key: value for key, value in written.items() if value != []}, "as": self.written}
+
+
+@dataclass(frozen=True)
+class ForeignImage:
+    """An entry of `images` that somebody else's registry has, checked. `written` is as the author has it."""
+
+    entry: ElsewhereImage
+    reference: Reference
+    written: str
+
+    @property
+    def version(self) -> str | None:
+        """What a `version_by` rule calls it: its tag, or, where it has none, its digest."""
+        return self.reference.tag or self.reference.digest
+
+    def as_written(self) -> dict[str, Any]:
+        """The entry."""
+        return {"ref": self.written}
 
 
 class ImageProblem(InvalidInput):
@@ -105,6 +126,12 @@ def resolve_image(entry: AnyImage, folder: Path) -> ResolvedImage:
     )
 
 
+def foreign_image(entry: ElsewhereImage) -> ForeignImage:
+    """Check the reference, as the agent will read it. Raises ImageProblem."""
+    with _blame("ref"):
+        return ForeignImage(entry, parse_image_url(entry.ref), entry.ref)
+
+
 @contextmanager
 def _blame(key: str) -> Iterator[None]:
     try:
@@ -118,13 +145,18 @@ def _check_wasm(file: Path, written: str) -> None:
         with file.open("rb") as stream:
             head = stream.read(8)
     except OSError as error:
-        near = near_file(file)
-        raise InvalidInput(
-            f"{written} can't be read: {error.strerror}",
-            hint=f"did you mean {near}?" if near else f"relative paths start at the scenario's folder, {file.parent}",
-        ) from error
+        raise InvalidInput(f"{written} can't be read: {error.strerror}", hint=_where_is(file)) from error
     if not is_wasm(head):
         raise InvalidInput(
             f"{written} is not a Wasm module: it does not begin with \\0asm",
             hint="name the compiled .wasm file, not its source and not an archive of it",
         )
+
+
+def _where_is(file: Path) -> str:
+    """What to do about a module that can't be read."""
+    sources = (path for pattern in _SOURCES for path in file.parent.glob(pattern))
+    if file.name == "main.wasm" and not file.exists() and any(sources):
+        return f"build it first: ecdsim plugin build {file.parent}"
+    near = near_file(file)
+    return f"did you mean {near}?" if near else f"relative paths start at the scenario's folder, {file.parent}"

@@ -14,12 +14,13 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from sim.errors import InvalidInput, Location
 from sim.manifests import Document, Manifest, read_documents
+from sim.manifests.reading import read_text
 from sim.manifests.scalars import resolve
 from sim.profiles import Profile
 from sim.scenario.combination import Combination
 from sim.scenario.expect import CompiledExpectation
-from sim.scenario.images import ResolvedImage
-from sim.scenario.include import with_pieces
+from sim.scenario.images import ForeignImage, ResolvedImage
+from sim.scenario.include import PIECE_KIND, with_pieces
 from sim.scenario.matrix import merged_problems, narrowed, without_axes
 from sim.scenario.places import PlacedStep, StepKey
 from sim.scenario.problems import InvalidScenario, explain, near_file
@@ -40,6 +41,8 @@ class LoadedScenario:
     profile: Profile
     #: What is in the registry when the run begins.
     images: tuple[ResolvedImage, ...]
+    #: What registries of somebody else's have, by `ref`.
+    elsewhere: tuple[ForeignImage, ...]
     #: The steps with their places, those within others too.
     steps: tuple[PlacedStep, ...]
     #: What the `push` steps push.
@@ -92,7 +95,10 @@ class LoadedScenario:
         data["spec"].pop("include")
         if self.combination is not None:
             data["spec"]["matrix"] = {axis: values for axis, values in data["spec"]["matrix"].items() if values}
-        data["spec"]["images"] = [image.as_written() for image in self.images]
+        data["spec"]["images"] = [
+            *(image.as_written() for image in self.images),
+            *(image.as_written() for image in self.elsewhere),
+        ]
         data["spec"]["steps"] = [as_written(step) for step in spec.steps]
         stream = io.StringIO()
         yaml = YAML()
@@ -111,12 +117,15 @@ def load_scenario(path: Path) -> LoadedScenario:
     return load_scenarios(path)[0]
 
 
-def load_scenarios(path: Path, pinned: frozenset[str] = frozenset()) -> tuple[LoadedScenario, ...]:
+def load_scenarios(
+    path: Path, pinned: frozenset[str] = frozenset(), *, registry: str | None = None
+) -> tuple[LoadedScenario, ...]:
     """The scenario once for each combination of its matrix; once where it has none. Raises as `load_scenario` does.
 
-    `pinned` are the axes in whose place the command line says what holds.
+    `pinned` are the axes in whose place the command line says what holds. `registry` (`host:port`) is the one that is
+    used in place of the run's own: which images it has nobody but it knows.
     """
-    return scenarios_of(read_scenario(path), pinned)
+    return scenarios_of(read_scenario(path), pinned, registry=registry)
 
 
 def read_scenario(path: Path) -> Document:
@@ -124,16 +133,20 @@ def read_scenario(path: Path) -> Document:
     return _document(_file(path))
 
 
-def scenarios_of(document: Document, pinned: frozenset[str] = frozenset()) -> tuple[LoadedScenario, ...]:
+def scenarios_of(
+    document: Document, pinned: frozenset[str] = frozenset(), *, registry: str | None = None
+) -> tuple[LoadedScenario, ...]:
     """As `load_scenarios`, of what was read already, or never stood in a file."""
-    document = without_axes(with_pieces(document, _piece), pinned)
+    whole = with_pieces(document, _piece)
+    document = without_axes(whole, pinned)
     matrix = _validated(document).spec.matrix
     if matrix is None:
-        return (_checked(document, None),)
+        # An axis that the command line has decided may be named all the same.
+        return (_checked(document, None, registry, combined=document is not whole),)
     loaded, refused = [], {}
     for combination in matrix.combinations():
         try:
-            loaded.append(_checked(narrowed(document, combination), combination))
+            loaded.append(_checked(narrowed(document, combination), combination, registry))
         except InvalidScenario as error:
             refused[combination.name] = error.problems
     if refused:
@@ -148,11 +161,13 @@ def _validated(document: Document) -> Scenario:
         raise InvalidScenario(explain(error, document)) from error
 
 
-def _checked(document: Document, combination: Combination | None) -> LoadedScenario:
+def _checked(
+    document: Document, combination: Combination | None, registry: str | None, *, combined: bool = True
+) -> LoadedScenario:
     from sim.scenario.check import Check
 
     scenario = _validated(document)
-    check = Check(scenario, Path(document.file).parent, document)
+    check = Check(scenario, Path(document.file).parent, document, registry, combined=combined)
     check.run()
     if check.problems:
         raise InvalidScenario(check.problems)
@@ -162,6 +177,7 @@ def _checked(document: Document, combination: Combination | None) -> LoadedScena
         path=Path(document.file),
         profile=check.profile,
         images=tuple(check.images),
+        elsewhere=tuple(check.elsewhere),
         steps=check.steps,
         checks=check.checks,
         pushes=check.pushes,
@@ -181,6 +197,8 @@ def _file(path: Path) -> Path:
         hint = (
             f"name a file: {', '.join(str(path / name) for name in others)}"
             if others
+            else f"name one of the folders in it; all of them are checked by ecdsim test {path} --list"
+            if any(path.glob(f"*/{SCENARIO_FILE}"))
             else f"put a {SCENARIO_FILE} there"
         )
         raise _refused(path, f"there is no {SCENARIO_FILE} in this folder", hint)
@@ -198,13 +216,7 @@ def _piece(file: Path) -> Document:
 def _only_document(file: Path, begin: str) -> Document:
     """The one document of a file."""
     try:
-        if file.stat().st_size > MAX_SCENARIO_BYTES:
-            limit = f"{MAX_SCENARIO_BYTES // 1_000_000} MB"
-            raise _refused(file, f"is larger than {limit}", "a scenario is some kilobytes; is this the right file?")
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refused(file, f"can't be read: {error}", "name a UTF-8 YAML file") from error
-    try:
+        text = read_text(file, MAX_SCENARIO_BYTES, "a scenario")
         documents = read_documents(text, str(file), literal_keys=True)
     except InvalidInput as error:
         raise InvalidScenario([error]) from error
@@ -234,6 +246,16 @@ def _document(file: Path) -> Document:
     if halves:
         raise InvalidScenario(halves)
     kind = document.data.get("kind")
+    if kind == PIECE_KIND and document.data.get("apiVersion") == API_VERSION:
+        raise InvalidScenario(
+            [
+                InvalidInput(
+                    "this is a piece, which scenarios include, not a scenario",
+                    where=document.where("kind"),
+                    hint="name a scenario that has it under spec.include; it is checked as part of that",
+                )
+            ]
+        )
     if isinstance(kind, str) and kind != KIND and str(document.data.get("apiVersion")) != API_VERSION:
         raise InvalidScenario(
             [

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.scenario import cel
-from sim.scenario.cel_trees import arguments, bare, literal, macro_of, plain_value, subtrees
+from sim.scenario.cel_trees import arguments, bare, json_value, literal, macro_of, plain_value, subtrees
 from sim.scenario.event_values import FUNCTION, EventValue, Lookup, Matched, Payloads, cel_function
 
 #: At most so many values are told of one expression.
@@ -60,6 +60,20 @@ def _told(value: Any, describe: Callable[[EventValue], str]) -> Any:
     if isinstance(value, Payloads):
         return list(value)
     return describe(value) if isinstance(value, EventValue) else value
+
+
+class Kept(list[Any]):
+    """What a filter left of a list, each item known by its place in that."""
+
+    def __init__(self, places: list[tuple[str, Any]]) -> None:
+        super().__init__(item for _, item in places)
+        self.paths = [path for path, _ in places]
+
+
+def _places(path: str, items: list[Any]) -> list[tuple[str, Any]]:
+    """Each item with its path."""
+    paths = items.paths if isinstance(items, Kept) else [f"{path}[{index}]" for index in range(len(items))]
+    return list(zip(paths, items, strict=True))
 
 
 class _Values:
@@ -116,6 +130,9 @@ class _Values:
                     yield from self.of(argument, scope)
                     return
                 yield f"size({found[0]})", len(found[1])
+                if macro_of(bare(argument)) is not None:
+                    yield from self.of(argument, scope)
+                    return
                 inner = found[1].values() if isinstance(found[1], dict) else found[1]
                 if not any(isinstance(item, list | dict) for item in inner):
                     yield found
@@ -154,9 +171,13 @@ class _Values:
         scope: Mapping[str, Any],
     ) -> Iterator[tuple[str, Any]]:
         found = self._resolve(bare(receiver), scope)
+        if str(tree.children[1]) == "map" and (mapped := self._resolve(tree, scope)) is not None:
+            yield mapped
         if found is not None and isinstance(found[1], Matched):
             yield from self._of_events(tree, found[0], found[1], name, bodies[-1], scope)
         elif found is None or not isinstance(found[1], list) or not found[1]:
+            if found is not None and isinstance(found[1], Kept):
+                yield found
             yield from self.of(receiver, scope)
         else:
             yield from self._of_items(tree, found[0], found[1], name, bodies, scope)
@@ -174,7 +195,7 @@ class _Values:
         scope: Mapping[str, Any],
     ) -> Iterator[tuple[str, Any]]:
         """The paths of the bodies into each item; those first for which an `all` failed."""
-        places = [(f"{path}[{index}]", item) for index, item in enumerate(items)]
+        places = _places(path, items)
         if self._failed and str(tree.children[1]) == "all":
             held = {place[0] for place in places if self._holds(bodies[-1], {**scope, name: place})}
             if len(held) < len(places):
@@ -234,20 +255,38 @@ class _Values:
                 return cel.source_of(tree, self._text), events
             case "member_dot_arg" if str(tree.children[1]) == "filter":
                 return self._filtered(tree, scope)
+            case "member_dot_arg" if str(tree.children[1]) == "map":
+                return self._mapped(tree, scope)
         return None
 
-    def _filtered(self, tree: cel.Tree, scope: Mapping[str, Any]) -> tuple[str, Matched] | None:
-        """What a filter leaves of events; None for other lists, of which each item is told."""
+    def _filtered(self, tree: cel.Tree, scope: Mapping[str, Any]) -> tuple[str, Matched | Kept] | None:
+        """What a filter leaves of a list; None where that leads nowhere."""
         macro = macro_of(tree)
         found = self._resolve(bare(macro[0]), scope) if macro is not None else None
-        if macro is None or found is None or not isinstance(found[1], Matched):
+        if macro is None or found is None or not isinstance(found[1], list):
             return None
         path = f"{found[0]}{self._text[macro[0].meta.end_pos : tree.meta.end_pos]}"
+        if not isinstance(found[1], Matched):
+            _, name, bodies = macro
+            return path, Kept([place for place in _places(*found) if self._holds(bodies[-1], {**scope, name: place})])
         key = (path, tuple(place[0] for place in scope.values() if place is not None))
         if key not in self._left:
             _, name, bodies = macro
             self._left[key] = found[1].only(lambda event: self._holds(bodies[-1], {**scope, name: (path, event)}))
         return path, self._left[key]
+
+    def _mapped(self, tree: cel.Tree, scope: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
+        """What a map makes of a list; None where that can't be told."""
+        macro = macro_of(tree)
+        found = self._resolve(bare(macro[0]), scope) if macro is not None else None
+        if macro is None or found is None:
+            return None
+        bound = {name: cel.to_cel(place[1]) for name, place in scope.items() if place is not None}
+        try:
+            made = json_value(cel.evaluate(tree, self._text, {**self._variables, **bound}, self._functions))
+        except (cel.Untrue, ValueError):
+            return None
+        return f"{found[0]}{self._text[macro[0].meta.end_pos : tree.meta.end_pos]}", made
 
     def _index(self, tree: cel.Tree, scope: Mapping[str, Any]) -> Any:
         written = literal(tree)
@@ -267,5 +306,5 @@ def _step(owner: tuple[str, Any], part: Any) -> tuple[str, Any] | None:
         key = f".{part}" if part.isidentifier() else f'["{part}"]'
         return (path + key, value[part]) if part in value else None
     if isinstance(value, list) and isinstance(part, float) and part.is_integer() and 0 <= part < len(value):
-        return f"{path}[{int(part)}]", value[int(part)]
+        return _places(path, value)[int(part)]
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from typing import Any, Union, get_args, get_origin
@@ -26,15 +27,43 @@ def unknown_names(
     without: tuple[str, ...] = (),
     *,
     trace: bool = False,
+    gateways: tuple[str, ...] | None = None,
+    combined: bool = True,
 ) -> list[Problem]:
     """What the expression names that `names`, `without` some of its fields, does not have: messages with hints.
 
-    Maps may hold any key, but `traffic` only those given. `trace`: there is the function `events` too.
+    Maps may hold any key, but `traffic` and `gateways` only those given. `trace`: there is the function `events` too,
+    and the expression must be true or false. `combined`: there is a combination of a matrix.
     """
     roots = {name: annotation for name, annotation in _fields(names).items() if name not in without}
-    check = _NameCheck(text, roots, traffic, trace=trace)
-    check.shape(tree, {})
+    guarded = re.search(r"\bcombination\s*[!=]=\s*null\b", text) is not None
+    check = _NameCheck(text, roots, traffic, trace=trace, gateways=gateways, combined=combined or guarded)
+    kind = _kind(tree, check.shape(tree, {}))
+    if trace and kind is not None and not check.problems:
+        check.problems.append((f"it gives {kind}, which is neither true nor false: {text}", _COMPARE[kind]))
     return check.problems
+
+
+#: What to do about an expression that is never true or false, by the kind of its value.
+_COMPARE = {
+    "a list": "ask something of it: ….size() == 2, or ….all(x, …)",
+    "a map": "name a field of it, and compare that",
+    "a number": "compare it with a number: … < 100",
+    "a string": 'compare it with a text: … == "…"',
+}
+
+
+def _kind(tree: cel.Tree, shape: Any) -> str | None:
+    """The kind of value that the expression has whatever the data; None where that is a boolean, or is not known."""
+    tree = bare(tree)
+    method = tree.children[tree.data == "member_dot_arg"] if tree.data in ("member_dot_arg", "ident_arg") else None
+    if method is not None and str(method) in ("size", "map", "filter"):
+        return "a number" if str(method) == "size" else "a list"
+    if get_origin(shape) is list:
+        return "a list"
+    if get_origin(shape) is dict or (isinstance(shape, type) and issubclass(shape, BaseModel)):
+        return "a map"
+    return {int: "a number", float: "a number", str: "a string"}.get(shape) if isinstance(shape, type) else None
 
 
 def _plain_type(annotation: Any) -> Any:
@@ -50,17 +79,30 @@ def _fields(model: type[BaseModel]) -> dict[str, Any]:
     return {info.alias or name: info.annotation for name, info in model.model_fields.items()}
 
 
+#: What other languages call CEL's functions.
+_MEANT = {"count": "size", "len": "size", "length": "size", "any": "exists", "every": "all", "str": "string"}
+
+
 class _NameCheck:
     """Follows the types of `roots` through an expression."""
 
     def __init__(
-        self, text: str, roots: Mapping[str, Any], traffic: tuple[str, ...] | None, *, trace: bool = False
+        self,
+        text: str,
+        roots: Mapping[str, Any],
+        traffic: tuple[str, ...] | None,
+        *,
+        trace: bool = False,
+        gateways: tuple[str, ...] | None = None,
+        combined: bool = True,
     ) -> None:
         self.problems: list[Problem] = []
         self._text = text
         self._roots = roots
         self._traffic = traffic
         self._trace = trace
+        self._gateways = gateways
+        self._combined = combined
 
     def shape(self, tree: cel.Tree, scope: Mapping[str, Any]) -> Any:
         """The type of the tree's value as far as it is known, the problems on the way noted."""
@@ -104,6 +146,10 @@ class _NameCheck:
         source = cel.source_of(owner_tree, self._text)
         if isinstance(owner, type) and issubclass(owner, BaseModel):
             fields = _fields(owner)
+            if source == "combination" and not self._combined:
+                hint = "add spec.matrix, or leave this out"
+                self.problems.append((f"the scenario has no matrix, so combination is null: {self._text}", hint))
+                return _UNKNOWN
             if name in fields:
                 return _plain_type(fields[name])
             self.problems.append(
@@ -115,6 +161,10 @@ class _NameCheck:
                 self.problems.append(
                     (f"there is no traffic {name}: {self._text}", suggestion(name, self._traffic, has))
                 )
+            if source == "gateways" and self._gateways is not None and name not in self._gateways:
+                has = f"the scenario has {', '.join(self._gateways)}"
+                hint = suggestion(name, self._gateways, has)
+                self.problems.append((f"there is no gateway {name}: {self._text}", hint))
             return _plain_type(get_args(owner)[1])
         elif get_origin(owner) is list:
             hint = f"name one of it: {source}[0].{name}, or all: {source}.all(x, x.{name} …)"
@@ -175,5 +225,6 @@ class _NameCheck:
             which = "size, has, all, exists, filter, map, startsWith, contains, …"
             if self._trace:
                 known, which = [*known, FUNCTION], which.replace("…", f"{FUNCTION}, …")
-            hint = suggestion(name, known, f"functions are {which}")
+            meant = _MEANT.get(name.lower())
+            hint = f"write {meant}()" if meant else suggestion(name, known, f"functions are {which}")
             self.problems.append((f"there is no function {name}(): {self._text}", hint))

@@ -25,6 +25,7 @@ from sim.envoy import (
     reserved_port,
     responder_bootstrap,
 )
+from sim.envoy.log import WasmLogLevel
 from sim.errors import EnvironmentProblem, InvalidInput, StepFailed
 from sim.model import Node, gateway_node
 from sim.oci import Image, Reference, Registry, push
@@ -54,11 +55,13 @@ class GatewayOptions:
     name: str = ""
     workers: int = 2
     labels: dict[str, str] = field(default_factory=dict)
+    wasm_log: WasmLogLevel = "info"
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
-    """What a pipeline is made of. `hosts` are the registries' names that the embedded one answers for.
+    """What a pipeline is made of. `hosts` are the registries' names that the run's registry answers for;
+    `allowed_registries` those that an agent asks themselves.
 
     `fixed` names bugs of the profile that are not reproduced; the parts of `external` run already. `stock` may push
     images before anybody can ask for one. `links` are those that faults may be put on, each with whether it must
@@ -419,6 +422,7 @@ class _Assembly:
                             run.hosts,
                             embedded.mirror(registry) if embedded is not None else registry,
                             every_host=run.every_host,
+                            but=run.allowed_registries,
                         ),
                         allowed_registries=run.allowed_registries | {own_registry},
                         ssl_context=embedded.trust if embedded is not None else None,
@@ -445,6 +449,7 @@ class _Assembly:
                     ),
                     directory=directory,
                     workers=options.workers,
+                    wasm_log=options.wasm_log,
                 ),
                 trace,
             )
@@ -496,15 +501,18 @@ async def _until_dead(running: Envoy) -> None:
 
 
 class Mirrors(dict[str, str]):
-    """The agent's mirror table: these hosts, or any at all, are answered for by the registry at `address`."""
+    """The agent's mirror table: the registry at `address` answers for these hosts, or for any at all `but` some."""
 
-    def __init__(self, hosts: Collection[str], address: str, *, every_host: bool) -> None:
+    def __init__(
+        self, hosts: Collection[str], address: str, *, every_host: bool, but: Collection[str] = frozenset()
+    ) -> None:
         super().__init__(dict.fromkeys(hosts, address))
         self._address = address if every_host else None
+        self._but = but
 
     def get(self, host: str, default: Any = None) -> Any:
         """The address, `default` for a host that is answered for by nobody."""
-        return super().get(host, self._address or default)
+        return super().get(host, default if host in self._but else self._address or default)
 
 
 def _port_of(address: str) -> int:

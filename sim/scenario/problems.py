@@ -15,12 +15,16 @@ from pydantic_core import ErrorDetails
 from sim.errors import InvalidInput
 from sim.manifests import Document
 from sim.manifests.schema import json_type
-from sim.scenario.image_entries import BundledImage, FileImage
+from sim.scenario.image_entries import BundledImage, ElsewhereImage, FileImage
 from sim.scenario.quantities import LABEL, QuantityHint
 from sim.scenario.step_kinds import step_kinds
 from sim.scenario.step_models import Push, Step
 
-_IMAGES: dict[str, type[BaseModel]] = {"(bundled)": BundledImage, "(file)": FileImage}
+_IMAGES: dict[str, type[BaseModel]] = {
+    "(bundled)": BundledImage,
+    "(file)": FileImage,
+    "(ref)": ElsewhereImage,
+}
 _EXPECTED = {
     "string_type": "a string",
     "int_type": "a whole number",
@@ -106,6 +110,9 @@ def _explain_one(details: ErrorDetails, document: Document) -> InvalidInput:
         return problem(
             f"{_shown(value)} is not possible here", suggestion(str(value), allowed, f"use {' or '.join(allowed)}")
         )
+    if kind == "int_type" and isinstance(value, float) and abs(value) >= 2**53:
+        # YAML's integers beyond that come as doubles.
+        return problem(f"{value:g} is too large", f"it must be at most {2**53 - 1}")
     if kind in _EXPECTED:
         return problem(f"must be {_EXPECTED[kind]}, not {_shown(value)}", _type_hint(kind, value, loc))
     if kind in _LIMITS:
@@ -114,7 +121,10 @@ def _explain_one(details: ErrorDetails, document: Document) -> InvalidInput:
     if kind == "string_too_short":
         return problem("is empty", "write a value or remove the key")
     if kind == "too_short":
-        return problem("is empty", f"list at least {context['min_length']}")
+        there, least = context["actual_length"], context["min_length"]
+        nouns = ("branch", "branches") if path[-1] == "parallel" else ("item", "items")
+        has = f"has {there} {nouns[there != 1]}" if there else "is empty"
+        return problem(has, f"list at least {least}")
     if kind == "string_pattern_mismatch":
         return problem(f"{_shown(value)} does not fit", _pattern_hint(loc, context["pattern"]))
     message = details["msg"].removeprefix("Value error, ")
@@ -178,6 +188,8 @@ def _type_hint(kind: str, value: Any, loc: tuple[int | str, ...]) -> str | None:
         return "write true or false, without quotes"
     if kind == "list_type":
         return "write a list: each item on a line of its own after '- '"
+    if "(merge)" in loc[-1:]:
+        return "write a merge patch, such as {spec: {priority: 10}}, or a list of JSON patch operations"
     keys = _keys_at(loc)
     return f"write a mapping with the keys {', '.join(keys)}" if keys else "write a mapping: key: value"
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from sim.model import parse_duration_s
 
@@ -14,8 +16,20 @@ from sim.model import parse_duration_s
 LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _PLUGIN_KEY = re.compile(rf"{LABEL}/{_SUBDOMAIN}")
-_RATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)/(?P<unit>s|m)")
+_RATE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)/(?P<unit>s|m)")
 _PER_SECOND = {"s": 1.0, "m": 1 / 60}
+
+#: Longer than any run; what is beyond is a slip of the pen, and no clock or timer takes it.
+MAX_DURATION_S: Final = 30 * 24 * 3600
+#: More than one process can send.
+MAX_RATE_PER_S: Final = 100_000
+
+#: A header's name is a token (RFC 9110, 5.6.2); its value has no control character but the tab (5.5).
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PSEUDO_HEADERS = {":authority": "host", ":method": "method", ":path": "path"}
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+#: Of a host and of a request's target: what ASCII shows, without the blank.
+_VISIBLE = re.compile(r"[!-~]+")
 
 _DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h))+$"
 _RATE_PATTERN = r"^\d+(\.\d+)?/(s|m)$"
@@ -53,20 +67,56 @@ def parse_rate_per_s(text: str) -> float:
 
 
 def _check_duration(text: str) -> str:
-    parse_duration_s(text)
+    if not text.isascii():
+        raise ValueError(f"{text!r} is not a duration; write it with the digits 0 to 9, such as 100ms or 5s")
+    if parse_duration_s(text) > MAX_DURATION_S:
+        raise ValueError(f"{text!r} is too long; at most {MAX_DURATION_S // 3600}h, which are 30 days")
     return text
 
 
 def _check_positive_duration(text: str) -> str:
-    if parse_duration_s(text) <= 0:
+    if parse_duration_s(_check_duration(text)) <= 0:
         raise ValueError(f"{text!r} is no time at all; write for instance 5s")
     return text
 
 
 def _check_rate(text: str) -> str:
-    if parse_rate_per_s(text) <= 0:
+    rate_per_s = parse_rate_per_s(text)
+    if rate_per_s <= 0:
         raise ValueError(f"{text!r} is no traffic at all; write for instance 200/s")
+    if rate_per_s > MAX_RATE_PER_S:
+        raise ValueError(f"{text!r} is more than can be sent; at most {MAX_RATE_PER_S}/s")
     return text
+
+
+def _check_path(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError(f"{text!r} is no path; write it like / or /swagger.html")
+    if _VISIBLE.fullmatch(text) is None:
+        encoded = quote(text, safe="!#$%&'()*+,/:;=?@[]~")
+        raise ValueError(f"{text!r} has characters that no request line can hold; write {encoded}")
+    return text
+
+
+def _check_host(text: str) -> str:
+    if _VISIBLE.fullmatch(text) is None:
+        raise ValueError(f"{text!r} can't be a Host; no blanks or line breaks, and of a Unicode name its xn-- form")
+    return text
+
+
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        key = _PSEUDO_HEADERS.get(name.lower())
+        if key is not None:
+            why = f"{name} is no header here; write {key}: instead"
+        elif _HEADER_NAME.fullmatch(name) is None:
+            why = f"{name!r} can't be the name of a header; use letters, digits and '-'"
+        elif _CONTROL.search(value) is not None or value != value.strip():
+            why = f"{value!r} can't be the value of a header; no line breaks, and no blanks around it"
+        else:
+            continue
+        raise PydanticCustomError("header", "{why}", {"why": why, "path": (name,)})
+    return headers
 
 
 PARTS = ("registry", "core", "discovery", "agent", "envoy")
@@ -120,5 +170,16 @@ PartName = Annotated[
     WithJsonSchema({"type": "string", "pattern": rf"^(registry|core|discovery|(agent|envoy)(/{LABEL})?)$"}),
 ]
 Text = Annotated[str, StringConstraints(min_length=1)]
-UrlPath = Annotated[str, Field(pattern=r"^/\S*$", examples=["/", "/swagger.html"])]
+UrlPath = Annotated[
+    str,
+    AfterValidator(_check_path),
+    WithJsonSchema({"type": "string", "pattern": "^/[!-~]*$", "examples": ["/", "/swagger.html"]}),
+]
+Host = Annotated[
+    str,
+    StringConstraints(min_length=1),
+    AfterValidator(_check_host),
+    WithJsonSchema({"type": "string", "minLength": 1, "pattern": "^[!-~]+$", "examples": ["example.com"]}),
+]
+Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
 Method = Annotated[str, Field(pattern=r"^[A-Z]+$", examples=["GET", "POST"])]

@@ -89,6 +89,9 @@ class Rollout(_Model):
     acked: bool = Field(description="Envoy acknowledged the ECDS response")
     nacked: bool = Field(description="Envoy, or the agent in its place, refused it")
     error: str | None = Field(default=None, description="Why the conversion, the pull or the load failed")
+    traffic_tells: bool = Field(
+        default=True, description="Whether any traffic there tells the plugin's versions apart, by header or version_by"
+    )
     replaced_by: Literal["allow_all", "deny_all"] | None = Field(
         default=None, description="What the agent put in the plugin's place after a failed pull"
     )

@@ -58,18 +58,24 @@ class Subject:
 
 
 def subjects(
-    events: Sequence[Event], attribution: Attribution, gateways: Sequence[GatewayRecord] = ()
+    events: Sequence[Event],
+    attribution: Attribution,
+    gateways: Sequence[GatewayRecord] = (),
+    applies: Sequence[Event] | None = None,
 ) -> list[Subject]:
-    """Every change of every plugin, in the order of the manifests' application; for each gateway that it went to."""
+    """Every change of every plugin, in the order of the manifests' application; for each gateway that it went to.
+
+    `applies` are the changes where they are not those of `changes`.
+    """
     everywhere = gateways or [GatewayRecord()]
     last: dict[str, Event] = {}
     last_version: dict[tuple[str, str], str | None] = {}
     holders: dict[str, list[GatewayRecord]] = {}
     made = []
-    for apply in changes(events):
+    for apply in changes(events) if applies is None else applies:
         plugin = apply.plugin or ""
         before = last.get(plugin)
-        trails = [(gateway, follow(events, apply, gateway)) for gateway in everywhere]
+        trails = [(gateway, follow(events, apply, gateway, applies)) for gateway in everywhere]
         change = _change(apply, before, trails[0][1])
         reached = [
             (gateway, trail)
@@ -180,10 +186,10 @@ def _rollout(
     error = next(
         (
             str(e.data["error"])
-            for e in (trail.convert, trail.replace, trail.fetch, trail.verdict)
+            for e in (trail.convert, trail.replace, trail.fetch)
             if e is not None and e.data.get("error")
         ),
-        None,
+        trail.refusal,
     )
     if trail.superseded:
         error = "superseded by a newer change before it was pushed"
@@ -206,6 +212,7 @@ def _rollout(
         ],
         acked=trail.acked,
         nacked=trail.nacked,
+        traffic_tells=any(attribution.reads(trail.plugin, load.spec.name) is not None for load in own),
         error=error,
         replaced_by=replacement if replacement in ("allow_all", "deny_all") else None,
         cached=_cached(trail),

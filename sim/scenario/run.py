@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sim.envoy import EnvoyBinary
+from sim.envoy.log import WasmLogLevel
 from sim.profiles import AbiShim, Profile
 from sim.scenario.external import OURS, ExternalParts
 from sim.scenario.follow import GatewayRecord
@@ -45,6 +46,8 @@ class RunOptions:
     warn: Callable[[str], None] = lambda _: None
     #: Hops of which every message is kept.
     record: frozenset[str] = frozenset()
+    #: In place of what the gateways of the scenario say.
+    wasm_log: WasmLogLevel | None = None
     #: The steps are not all known beforehand: images may be of any host.
     by_hand: bool = False
     #: With `by_hand`: faults may come on any link, so that each has a proxy on it.
@@ -85,8 +88,10 @@ class Run:
 def gateway_options(spec: Spec) -> tuple[GatewayOptions, ...]:
     """The gateways that a scenario asks for. The only one needs no name."""
     if len(spec.gateways) > 1:
-        return tuple(GatewayOptions(each.name, each.workers, dict(each.labels)) for each in spec.gateways)
+        return tuple(
+            GatewayOptions(each.name, each.workers, dict(each.labels), each.wasm_log) for each in spec.gateways
+        )
     if spec.gateways:
         (only,) = spec.gateways
-        return (GatewayOptions("", only.workers, dict(only.labels)),)
-    return (GatewayOptions("", spec.gateway.workers),)
+        return (GatewayOptions("", only.workers, dict(only.labels), only.wasm_log),)
+    return (GatewayOptions("", spec.gateway.workers, wasm_log=spec.gateway.wasm_log),)

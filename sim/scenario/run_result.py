@@ -18,6 +18,7 @@ from sim.scenario.rollouts import rollouts
 from sim.scenario.run import Run, gateway_options
 from sim.scenario.stage import Stage
 from sim.scenario.thresholds import hold_thresholds
+from sim.scenario.versions import NoVersion
 from sim.traffic.load import Load
 from sim.traffic.summary import summarise
 
@@ -57,7 +58,7 @@ async def keep_evidence(run: Run, stage: Stage) -> None:
 
 
 def fail(run: Run, error: SimError) -> None:
-    run.outcome = "error"
+    run.outcome = "failed" if isinstance(error, NoVersion) else "error"
     part = error.part if isinstance(error, PartDied) else None
     tail = error.log_tail if isinstance(error, PartDied) else None
     where: Location | None = getattr(error, "where", None)

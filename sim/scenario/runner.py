@@ -16,8 +16,8 @@ from sim.errors import EnvironmentProblem, InvalidInput, SimError, StepFailed
 from sim.profiles import Profile, load_profile
 from sim.scenario.combination import Combination
 from sim.scenario.describe import describe
+from sim.scenario.image_doubts import image_doubts
 from sim.scenario.load import LoadedScenario
-from sim.scenario.module_doubts import module_doubts
 from sim.scenario.problems import suggestion
 from sim.scenario.response_columns import response_columns
 from sim.scenario.result import ErrorReport, Result
@@ -107,8 +107,7 @@ async def _prepared(loaded: LoadedScenario, options: RunOptions, trace: Trace | 
     options.external.check(loaded)
     await options.external.reachable()
     binary = await probe_envoy(find_envoy(options.envoy or loaded.envoy))
-    images = (*loaded.images, *loaded.pushes.values())
-    for doubt in module_doubts(images, binary.version, shim=profile.abi_shim == "auto"):
+    for doubt in image_doubts(loaded, binary.version, profile):
         options.warn(doubt)
     directory = make_run_directory(options.runs_dir, "-".join(filter(None, (loaded.name, combination.name))))
     with _disk_errors():
@@ -119,7 +118,7 @@ async def _prepared(loaded: LoadedScenario, options: RunOptions, trace: Trace | 
         profile=profile,
         directory=directory,
         trace=trace or Trace(),
-        attribution=attribution(loaded),
+        attribution=attribution(loaded, options.external.registry),
         started_ns=time.monotonic_ns(),
         binary=binary,
     )
@@ -195,15 +194,17 @@ async def _steps(run: Run, stage: Stage, watcher: Watcher | None) -> None:
         if watcher is not None:
             watcher.on_step(index + 1, len(steps), text)
         try:
-            with run.trace.span("run.step", index=index, step=text, where=str(placed.where)):
-                await runner.carry_out(placed, branch)
+            with run.trace.span("run.step", index=index, step=text, where=str(placed.where)) as span:
+                note = await runner.carry_out(placed, branch)
+                if note is not None:
+                    span.add(note=note)
         except StepFailed as error:
             # The rest of the steps would act on a state that is not there; what was measured is still reported.
             run.outcome = "failed"
             if watcher is not None:
                 watcher.on_steps_ended(well=False)
             run.failure = ErrorReport(
-                message=f"step {index + 1} ({text}): {error.message}",
+                message=f"step {error.step or f'{index + 1} ({text})'}: {error.message}",
                 where=str(error.where or placed.where),
                 hint=error.hint,
             )

@@ -47,6 +47,7 @@ def saved_files(session: Session) -> dict[str, str]:
     steps: list[dict[str, Any]] = []
     result = session.result_now()
     there = {str(image.reference) for image in session.loaded.images}
+    there |= {str(image.reference) for image in session.loaded.elsewhere}
     done = [deed for deed in session.deeds if deed.error is None and deed.ended_ns is not None]
     for position, deed in enumerate(done):
         following = done[position + 1].started_ns if position + 1 < len(done) else None
@@ -169,6 +170,7 @@ def _around(session: Session, result: Result, steps: list[dict[str, Any]]) -> di
         if isinstance(image.entry, FileImage):
             entry["file"] = str((session.loaded.folder / image.entry.file).resolve())
         images.append(entry)
+    images += [image.as_written() for image in session.loaded.elsewhere]
     if "/" in spec.get("profile", "") or spec.get("profile", "").endswith((".yaml", ".yml")):
         spec["profile"] = str((session.loaded.folder / spec["profile"]).resolve())
     expect = [f"traffic.{name}.failed == 0" for name, load in result.traffic.items() if not load.failed]

@@ -10,13 +10,22 @@ from pydantic_core import PydanticCustomError
 from sim.model import parse_duration_s
 from sim.profiles import DEFAULT_PROFILE
 from sim.scenario.faults.spec import DEFAULT_SEED
-from sim.scenario.image_entries import DEFAULT_REPOSITORY, AnyImage, BundledImage, FileImage
+from sim.scenario.image_entries import (
+    DEFAULT_REPOSITORY,
+    AnyImage,
+    BundledImage,
+    ElsewhereImage,
+    FileImage,
+    ImageEntry,
+)
 from sim.scenario.matrix import Matrix
 from sim.scenario.quantities import (
     LABEL,
     RESERVED_NAMES,
     TRAFFIC_NAME,
     Duration,
+    Headers,
+    Host,
     Method,
     PositiveDuration,
     Rate,
@@ -25,7 +34,16 @@ from sim.scenario.quantities import (
     parse_rate_per_s,
 )
 from sim.scenario.registry_spec import RegistrySpec
-from sim.scenario.step_kinds import STEPS, AnyStep, Parallel, Repeat, as_written, step_kinds, with_step_definitions
+from sim.scenario.step_kinds import (
+    STEPS,
+    AnyStep,
+    Parallel,
+    Repeat,
+    as_written,
+    carried_out,
+    step_kinds,
+    with_step_definitions,
+)
 from sim.scenario.step_models import (
     WAIT_CONDITIONS,
     Advance,
@@ -71,9 +89,11 @@ __all__ = [
     "Debounce",
     "Delete",
     "Edit",
+    "ElsewhereImage",
     "Fault",
     "FileImage",
     "Gateway",
+    "ImageEntry",
     "Kill",
     "LocalizedText",
     "Matrix",
@@ -102,6 +122,8 @@ __all__ = [
 
 API_VERSION = "ecdsim/v1"
 KIND = "Scenario"
+#: What a step with repeats in it may come to: each that is carried out is an event of the trace.
+MAX_STEPS = 100_000
 
 
 class LocalizedText(Strict):
@@ -126,12 +148,19 @@ class Metadata(Strict):
     )
 
 
+#: Envoy's levels of its component `wasm`.
+WasmLog = Literal["trace", "debug", "info"]
+
+
 class Gateway(Strict):
     """The Envoy that is the gateway."""
 
     workers: int = Field(default=2, ge=1, le=64, description="Envoy's worker threads (--concurrency)")
     port: int | None = Field(
         default=None, ge=1, le=65535, description="The port it listens on; a free one unless told otherwise"
+    )
+    wasm_log: WasmLog = Field(
+        default="info", description="From which level on what plugins say gets into the trace, for ecdsim logs"
     )
 
 
@@ -142,6 +171,9 @@ class NamedGateway(Strict):
     workers: int = Field(default=2, ge=1, le=64, description="Envoy's worker threads (--concurrency)")
     labels: dict[str, str] = Field(
         default_factory=dict, description="Labels of its pod, on top of the Higress gateway's; selectors see them"
+    )
+    wasm_log: WasmLog = Field(
+        default="info", description="From which level on what plugins say gets into the trace, for ecdsim logs"
     )
 
 
@@ -170,6 +202,10 @@ class Debounce(Strict):
         return None if self.max is None else parse_duration_s(self.max)
 
 
+#: What belongs to the connection, which HTTP/2 has no header for (RFC 9113, 8.2.2).
+_CONNECTION_HEADERS = ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
+
+
 class Traffic(Strict):
     """Requests at a steady rate over connections that stay open for the whole run."""
 
@@ -183,8 +219,8 @@ class Traffic(Strict):
     connections: int = Field(default=4, ge=1, le=10_000, description="Connections that are kept open")
     path: UrlPath = Field(default="/", description="Path and query")
     method: Method = Field(default="GET", description="The HTTP method")
-    host: Text | None = Field(default=None, description="The Host header; the gateway's address unless told otherwise")
-    headers: dict[str, str] = Field(default_factory=dict, description="Further request headers")
+    host: Host | None = Field(default=None, description="The Host header; the gateway's address unless told otherwise")
+    headers: Headers = Field(default_factory=dict, description="Further request headers")
     body: str = Field(default="", description="The request's body")
     timeout: PositiveDuration = Field(default="5s", description="A request without an answer by then has failed")
     fail_status: list[int | str] = Field(
@@ -193,8 +229,9 @@ class Traffic(Strict):
     )
     version_by: Text | None = Field(
         default=None,
-        description="CEL over `response` (status, headers, body): the plugin's version that answered, or null. "
-        "Unless told otherwise the version header of the bundled plugin",
+        description="CEL over `response` (status, headers, body): the plugin's version that answered, which is its"
+        " image's tag, or null where the plugin had no part in it. Unless told otherwise the version header of the"
+        " bundled plugin",
         examples=['response.headers["x-request-block-version"]', 'response.status == 403 ? "2.0.0" : "1.0.0"'],
     )
 
@@ -210,6 +247,26 @@ class Traffic(Strict):
                     ' write a code such as 429 or a class such as "5xx"',
                     {"status": repr(status)},
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _headers_of_its_own(self) -> Self:
+        """Refuse the headers that the protocol writes itself, or can't carry."""
+        for name, value in self.headers.items():
+            lowered = name.lower()
+            if lowered == "host":
+                why = "the Host header has a key of its own; write host: instead"
+            elif lowered in ("content-length", "transfer-encoding"):
+                why = f"{name} follows from the body; leave it out"
+            elif self.protocol == "http/2" and lowered in _CONNECTION_HEADERS:
+                why = f"{name} is of the connection, and HTTP/2 has no such header; leave it out, or speak http/1.1"
+            elif self.protocol == "http/2" and lowered == "te" and value != "trailers":
+                why = f"te: {value} is not possible in HTTP/2; write trailers, or leave it out"
+            elif not value.isascii():
+                why = f"{value!r} can't be sent as it stands; a header's value is ASCII here"
+            else:
+                continue
+            raise PydanticCustomError("header", "{why}", {"why": why, "path": ("headers", name)})
         return self
 
     @property
@@ -256,8 +313,9 @@ class Spec(Strict):
         description="Of the lots that faults draw: which connections are hit, and every jitter; the same seed, the same"
         " lots",
     )
-    images: list[AnyImage] = Field(
-        default_factory=list, description="Images that are in the registry when the run begins"
+    images: list[ImageEntry] = Field(
+        default_factory=list,
+        description="Images that are there when the run begins: pushed to the registry, or somebody's already",
     )
     traffic: dict[str, Traffic] = Field(
         default_factory=dict, description="Traffic by name, which is also its name in expectations"
@@ -275,6 +333,17 @@ class Spec(Strict):
         description="What the rollouts must keep to together, by metric",
         examples=[{"effective_ms": ["p(95) < 500ms", "max < 1s"]}],
     )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        for index, step in enumerate(self.steps):
+            if (times := carried_out(step)) > MAX_STEPS:
+                raise PydanticCustomError(
+                    "repeats",
+                    "the repeats within each other make {times} steps; make it at most {most}",
+                    {"times": times, "most": MAX_STEPS, "path": ("steps", index)},
+                )
+        return self
 
     @model_validator(mode="after")
     def _traffic_names(self) -> Self:

@@ -136,8 +136,10 @@ class Session:
         self.deeds.append(deed)
         text = describe(one.step)
         try:
-            with self.trace.span("run.step", index=len(self.deeds) - 1, step=text, where=deed.by):
-                await StepRunner(self.stage, prepared.loaded).carry_out(one, self.branch)
+            with self.trace.span("run.step", index=len(self.deeds) - 1, step=text, where=deed.by) as span:
+                note = await StepRunner(self.stage, prepared.loaded).carry_out(one, self.branch)
+                if note is not None:
+                    span.add(note=note)
         except SimError as error:
             deed.error = str(error)
             raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.errors import EnvironmentProblem, StepFailed
+from sim.scenario.awaited import PluginChange
 from sim.scenario.follow import GatewayRecord
 from sim.scenario.pipeline import GatewayParts, Pipeline
 from sim.scenario.result import Expectation
@@ -31,6 +32,10 @@ class Stage:
     result_now: Callable[[], Awaitable[dict[str, Any]]]
     #: What `check` steps saw.
     checked: list[Expectation] = field(default_factory=list)
+    #: By plugin: what steps made of it, in order.
+    made: dict[str, list[PluginChange]] = field(default_factory=dict)
+    #: The positions of each `core.apply` of which Core made what there was before.
+    alike: set[int] = field(default_factory=set)
     #: By gateway: the listener changes of its earlier Envoys.
     _former_listeners: dict[str, int] = field(default_factory=dict)
 

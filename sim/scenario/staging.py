@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from sim.discovery import DebounceTimes
 from sim.envoy import find_envoy, probe_envoy
@@ -67,17 +68,22 @@ async def _pipeline_options(run: Run) -> PipelineOptions:
                 await push(await asyncio.to_thread(image.build), image.reference)
 
     debounce = DebounceTimes()
+    pushed_to = {image.reference.registry for image in (*loaded.images, *loaded.pushes.values())}
+    # A registry that is there already has them all; the run's own has only what is pushed.
+    elsewhere = {image.reference.registry for image in loaded.elsewhere}
+    there = run.options.external.registry is not None
     return PipelineOptions(
         profile=run.profile,
         envoy=run.binary or await probe_envoy(find_envoy()),
         directory=run.directory,
-        gateways=gateway_options(spec),
+        gateways=tuple(replace(each, wasm_log=run.options.wasm_log or each.wasm_log) for each in gateway_options(spec)),
         gateway_port=spec.gateway.port or 0,
         debounce=DebounceTimes(
             after_s=debounce.after_s if spec.debounce.after_s is None else spec.debounce.after_s,
             max_s=debounce.max_s if spec.debounce.max_s is None else spec.debounce.max_s,
         ),
-        hosts=frozenset(image.reference.registry for image in (*loaded.images, *loaded.pushes.values())),
+        hosts=frozenset(pushed_to | elsewhere if there else pushed_to),
+        allowed_registries=frozenset() if there else frozenset(elsewhere),
         every_host=run.options.by_hand,
         echo_upstream=spec.upstream == "echo",
         fixed=run.options.fixed | frozenset(spec.fixed),

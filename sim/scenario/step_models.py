@@ -12,6 +12,8 @@ from sim.scenario.faults.spec import ClearSpec, FaultSpec
 from sim.scenario.image_entries import AnyImage
 from sim.scenario.quantities import (
     Duration,
+    Headers,
+    Host,
     Method,
     PartName,
     PluginKey,
@@ -204,8 +206,8 @@ class Request(Step):
     gateway: Text | None = Field(default=None, description="Through this gateway; the first unless told otherwise")
     path: UrlPath = Field(default="/", description="Path and query")
     method: Method = Field(default="GET", description="The HTTP method")
-    host: Text | None = Field(default=None, description="The Host header; the gateway's address unless told otherwise")
-    headers: dict[str, str] = Field(default_factory=dict, description="Further request headers")
+    host: Host | None = Field(default=None, description="The Host header; the gateway's address unless told otherwise")
+    headers: Headers = Field(default_factory=dict, description="Further request headers")
     body: str = Field(default="", description="The request's body")
     timeout: PositiveDuration = Field(default="5s", description="At most so long for one answer")
     within: PositiveDuration | None = Field(

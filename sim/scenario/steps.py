@@ -9,6 +9,7 @@ from sim.core import Key, StoredObject
 from sim.errors import InvalidInput, StepFailed
 from sim.manifests import HIGRESS_WASM, ISTIO_WASM, WASM_PLUGIN, Manifest
 from sim.scenario.ask import request
+from sim.scenario.awaited import PluginChange
 from sim.scenario.changes import bumped, edited
 from sim.scenario.expect import in_words
 from sim.scenario.load import LoadedScenario
@@ -47,30 +48,43 @@ class StepRunner:
         self._trace = stage.pipeline.trace
         self._waits = Waits(stage)
 
-    async def carry_out(self, placed: PlacedStep, branch: Branch) -> None:
-        """Do the step, and those within it."""
+    async def carry_out(self, placed: PlacedStep, branch: Branch) -> str | None:
+        """Do the step, and those within it. Returns what is to be noted of it, if anything is."""
         try:
             match placed.step:
                 case Repeat():
-                    for _ in range(placed.step.times):
-                        await self._sequence(placed.within[0], branch)
+                    for turn in range(placed.step.times):
+                        round_ = f"round {turn + 1} of {placed.step.times}"
+                        await self._sequence(placed.within[0], branch, round_)
                 case Parallel():
                     await self._parallel(placed, branch)
                 case _:
-                    await self._one(placed, branch)
+                    return await self._one(placed, branch)
         except StepFailed as error:
             error.where = error.where or placed.where
             raise
         except InvalidInput as error:
             raise StepFailed(str(error), where=placed.where) from error
+        return None
 
-    async def _sequence(self, steps: Sequence[PlacedStep], branch: Branch) -> None:
+    async def _sequence(self, steps: Sequence[PlacedStep], branch: Branch, turn: str | None = None) -> None:
         from sim.scenario.describe import describe
 
         for each in steps:
             text = describe(each.step)
-            with self._trace.span("run.step", index=each.key[0], step=text, where=str(each.where), number=each.number):
-                await self.carry_out(each, branch)
+            fields = {"index": each.key[0], "step": text, "where": str(each.where), "number": each.number}
+            with self._trace.span("run.step", **fields) as span:
+                try:
+                    note = await self.carry_out(each, branch)
+                except StepFailed as error:
+                    # Of steps within steps the innermost is named, with every round that it was in.
+                    if error.step is None:
+                        error.step = f"{each.number} ({text})"
+                    if turn is not None:
+                        error.step += f", {turn}"
+                    raise
+                if note is not None:
+                    span.add(note=note)
 
     async def _parallel(self, placed: PlacedStep, branch: Branch) -> None:
         try:
@@ -85,28 +99,28 @@ class StepRunner:
             raise first from None
         branch.origin = len(self._trace.events)
 
-    async def _one(self, placed: PlacedStep, branch: Branch) -> None:
+    async def _one(self, placed: PlacedStep, branch: Branch) -> str | None:
         step = placed.step
         match step:
             case Apply():
-                await self._change(self._loaded.manifests.get(placed.key, ()), branch)
+                return await self._change(self._loaded.manifests.get(placed.key, ()), branch)
             case Bump():
                 before = self._object(step.plugin).manifest
-                await self._change([bumped(before, tag=step.tag, image=step.image)], branch)
+                return await self._change([bumped(before, tag=step.tag, image=step.image)], branch)
             case Edit():
-                await self._change([edited(self._object(step.plugin).manifest, step.patch)], branch)
+                return await self._change([edited(self._object(step.plugin).manifest, step.patch)], branch)
             case Delete():
-                await self._change([self._object(step.plugin).key], branch)
+                return await self._change([self._object(step.plugin).key], branch)
             case Push():
                 branch.origin = len(self._trace.events)
                 image = self._loaded.pushes[placed.key]
                 await self._stage.pipeline.push(await asyncio.to_thread(image.build), image.reference)
             case Wait():
-                await self._waits.carry_out(step, branch)
+                return await self._waits.carry_out(step, branch)
             case Sleep():
                 await asyncio.sleep(step.duration_s)
             case Request():
-                await request(step, self._stage.pipeline)
+                return f"→ {await request(step, self._stage.pipeline)}"
             case CheckThat():
                 await self._check(placed)
             case Fault():
@@ -131,25 +145,43 @@ class StepRunner:
                 self._advance(step)
             case _:
                 raise AssertionError(f"no way to carry out {type(step).__name__}")
+        return None
 
     # -- manifests ------------------------------------------------------------------------------------------
 
-    async def _change(self, targets: Sequence[Manifest | Key], branch: Branch) -> None:
+    async def _change(self, targets: Sequence[Manifest | Key], branch: Branch) -> str | None:
         pipeline = self._stage.pipeline
         if pipeline.options.stops is not None:
             await pipeline.options.stops.begin()
         counts = [(gateway, await self._stage.listener_count(gateway)) for gateway in pipeline.gateways]
         branch.origin = len(self._trace.events)
+        changed = False
         for target in targets:
             before = len(self._trace.events)
+            revision = self._revision()
             if isinstance(target, Key):
-                pipeline.store.delete(target)
+                there = pipeline.store.delete(target) is not None
             else:
-                pipeline.store.apply(target)
+                there = pipeline.store.apply(target) != "unchanged"
+            changed |= there
+            if there and target.kind == WASM_PLUGIN:
+                name = f"{target.namespace}/{target.name}"
+                left = None if isinstance(target, Key) else target
+                self._stage.made.setdefault(name, []).append(PluginChange(before, left))
             applied = [e.seq for e in self._trace.events[before:] if e.event == "core.apply" and e.plugin]
+            failed = any(e.event == "core.convert" and e.span == "failed" for e in self._trace.events[before:])
+            if revision is not None and revision == self._revision() and not failed:
+                self._stage.alike.update(applied)
             for gateway, count in counts:
                 if count is not None:
                     self._stage.record_of(gateway).listener_counts += [(position, count) for position in applied]
+
+        return None if changed or not targets else "changes nothing"
+
+    def _revision(self) -> int | None:
+        """How often Core's state has changed so far; None while it is down."""
+        slot = self._stage.pipeline.core_slot
+        return slot.part.controller.revision if slot is not None and slot.running else None
 
     def _object(self, plugin: str) -> StoredObject:
         namespace, _, name = plugin.partition("/")

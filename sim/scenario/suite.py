@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -9,16 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sim.errors import EnvironmentProblem, InvalidInput, Location
-from sim.scenario.load import SCENARIO_FILE, LoadedScenario, load_scenarios
+from sim.scenario.include import PIECE_KIND
+from sim.scenario.load import MAX_SCENARIO_BYTES, SCENARIO_FILE, LoadedScenario, load_scenarios
 from sim.scenario.problems import InvalidScenario, near_file
+from sim.scenario.schema import KIND
 from sim.scenario.selection import among, in_any, parse_expression
 
 _SUFFIXES = (".yaml", ".yml")
 #: What tells a scenario from a manifest, before anybody parses it.
-_IS_SCENARIO = (
-    re.compile(r"^apiVersion:\s*[\"']?ecdsim/", re.MULTILINE),
-    re.compile(r"^kind:\s*[\"']?Scenario\b", re.MULTILINE),
-)
+_API_GROUP = re.compile(r"^\s*\{?\s*[\"']?apiVersion[\"']?\s*:\s*[\"']?([^\s\"'/#,}]+)", re.MULTILINE)
+_KIND = re.compile(r"^(?:\s*\{.*?)?[\"']?kind[\"']?\s*:\s*[\"']?(\w+)", re.MULTILINE)
+#: How near a word must be to be a slip of the pen: Secnario, scenarios.
+_NEAR = 0.8
 #: A run directory has the scenario that it was made by, which is no scenario of the suite.
 _RUN_FILES = ("trace.jsonl", "result.json")
 
@@ -89,8 +93,9 @@ class Suite:
 def discover(paths: Sequence[Path]) -> list[Path]:
     """The scenario files that the paths name, and those in the folders that they name, each once.
 
-    In a folder these are every `scenario.yaml`, and every other YAML file that says it is a scenario; hidden folders
-    and run directories are passed by. Raises InvalidInput for a path that does not exist or that has no scenario.
+    In a folder these are every `scenario.yaml`, and every other YAML file that says it is a scenario, or nearly so: one
+    that is broken is told, not passed by. Hidden folders and run directories are passed by. Raises InvalidInput for a
+    path that does not exist or that has no scenario.
     """
     found: dict[Path, Path] = {}
     for path in paths:
@@ -122,6 +127,19 @@ def load_suite(files: Sequence[Path], pinned: frozenset[str] = frozenset()) -> S
     return Suite(tuple(cases), invalid)
 
 
+def refuse_namesakes(cases: Sequence[Case]) -> None:
+    """Raises InvalidInput where two cases have one name, by which nobody could tell them apart in a report."""
+    first: dict[str, Case] = {}
+    for case in cases:
+        other = first.setdefault(case.name, case)
+        if other is not case:
+            raise InvalidInput(
+                f"two scenarios have the name {case.name}: {other.file} and {case.file}",
+                where=case.where,
+                hint="give one of them another name, or test them one after the other",
+            )
+
+
 def namesakes(cases: Sequence[Case]) -> Iterator[tuple[Case, Case]]:
     """Cases of different files whose baselines would be one file."""
     first: dict[str, Case] = {}
@@ -149,7 +167,23 @@ def _unreadable(error: OSError) -> None:
 
 def _says_so(file: Path) -> bool:
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        with file.open("rb") as stream:
+            text = _readable(stream.read(MAX_SCENARIO_BYTES))
+    except OSError:
         return False
-    return all(pattern.search(text) for pattern in _IS_SCENARIO)
+    group, kind = _API_GROUP.search(text), _KIND.search(text)
+    if kind is not None and kind[1] == PIECE_KIND:
+        return False
+    if group is not None:
+        return _near(group[1], "ecdsim")
+    return kind is not None and _near(kind[1], KIND)
+
+
+def _readable(content: bytes) -> str:
+    """The text, in whatever encoding it may be, for a first look."""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.removeprefix(codecs.BOM_UTF8).decode("utf-16" if wide else "utf-8", "replace")
+
+
+def _near(word: str, known: str) -> bool:
+    return difflib.SequenceMatcher(None, word.lower(), known.lower()).ratio() >= _NEAR

@@ -36,13 +36,16 @@ class Drift:
     """How a case stands to its baseline.
 
     `missing`: it has none. `varying`: one run is not as another, so there is nothing to hold against anything.
-    `update`: what became of its file, where it was to be written.
+    `update`: what became of its file, where it was to be written. `file` is the baseline's, `run` the first directory
+    that was held against it; None where neither came into it.
     """
 
     missing: bool = False
     varying: Difference | None = None
     difference: Difference | None = None
     update: Update | None = None
+    file: Path | None = None
+    run: Path | None = None
 
     @property
     def none(self) -> bool:
@@ -98,15 +101,16 @@ def check_drift(verdict: CaseVerdict, baseline: Baseline, max_ratio: float | Non
     Raises InvalidInput or EnvironmentProblem when a run directory or the baseline can't be used.
     """
     case = verdict.case
-    whole, varying = merged([read_transcript(directory) for directory in _directories(verdict.attempts)])
+    directories = _directories(verdict.attempts)
+    whole, varying = merged([read_transcript(directory) for directory in directories])
     if varying:
         return Drift(varying=varying[0][1])
     if update:
         return Drift(update=baseline.write(case.slug, whole, times=max_ratio is not None))
     held = baseline.read(case.slug)
     if held is None:
-        return Drift(missing=True)
-    return Drift(difference=compare(held, whole, max_ratio))
+        return Drift(missing=True, file=baseline.file(case.slug))
+    return Drift(difference=compare(held, whole, max_ratio), file=baseline.file(case.slug), run=directories[0])
 
 
 def _directories(attempts: Sequence[Attempt]) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, StepFailed
 from sim.manifests import WASM_PLUGIN, Manifest
 from sim.oci import parse_reference
 from sim.scenario.changes import image_url
@@ -15,20 +15,29 @@ from sim.scenario.rollouts import Attribution
 from sim.traffic.samples import Attribute, Signature
 
 
-def attribution(loaded: LoadedScenario) -> Attribution:
+class NoVersion(StepFailed):
+    """A `version_by` rule gave something of a response that is no version."""
+
+
+def attribution(loaded: LoadedScenario, registry: str | None = None) -> Attribution:
     """Read off a scenario: an image's version is the stamp of a bundled plugin, else its tag.
 
-    A URL that names no image of the scenario, because it is meant to be missing, stands for no version.
+    A URL that names no image of the scenario, because it is meant to be missing, stands for no version; unless it is
+    one of `registry` (`host:port`), which is used in place of the run's own and has images that nobody lists.
     """
     images = [*loaded.images, *loaded.pushes.values()]
     versions: dict[str, str | None] = {}
     for image in images:
         for url in _spellings(image.written):
             versions[url] = image.version or image.reference.tag
+    for found in loaded.elsewhere:
+        # As each may be written: with a user or an escape, or as it reads without.
+        for url in (*_spellings(found.written), *_spellings(str(found.reference))):
+            versions[url] = found.version
     urls = _urls_by_plugin(loaded)
     for url in (url for found in urls.values() for url in found):
         for spelling in _spellings(url):
-            versions.setdefault(spelling, None)
+            versions.setdefault(spelling, _tag_at(registry, url))
     traffic = loaded.scenario.spec.traffic
     by_load = {name: version_rule(load.version_by) for name, load in traffic.items() if load.version_by is not None}
     first = next((image.version_header for image in images if image.version_header is not None), None)
@@ -46,11 +55,14 @@ def learn(known: Attribution, images: Iterable[ResolvedImage], manifests: Iterab
 
 
 def version_rule(rule: str) -> Attribute:
-    """A scenario's CEL rule as traffic asks for it."""
+    """A scenario's CEL rule as traffic asks for it, which raises NoVersion where it gives no version."""
 
     def attribute(signature: Signature) -> str | None:
         body = signature.body.decode(errors="replace")
-        return evaluate_version(rule, signature.status, signature.headers, body)
+        try:
+            return evaluate_version(rule, signature.status, signature.headers, body)
+        except InvalidInput as error:
+            raise NoVersion(error.message, hint=error.hint) from error
 
     return attribute
 
@@ -79,6 +91,15 @@ def _spellings(text: str) -> tuple[str, str]:
     """A reference as a WasmPlugin may write it: with the scheme and without."""
     bare = text.removeprefix("oci://")
     return f"oci://{bare}", bare
+
+
+def _tag_at(registry: str | None, url: str) -> str | None:
+    """The tag of an image of this registry; None for any other's."""
+    try:
+        found = parse_reference(url)
+    except InvalidInput:
+        return None
+    return found.tag or found.digest if found.registry == registry else None
 
 
 def _repository(url: str) -> str:

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fnmatch
-from collections.abc import Coroutine, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
 from sim.errors import StepFailed
-from sim.scenario.rollouts import Subject, subjects
+from sim.scenario.awaited import Awaited, awaited, is_for
+from sim.scenario.follow import GatewayRecord, follow
+from sim.scenario.rollouts import Subject
 from sim.scenario.schema import Wait
 from sim.scenario.stage import Branch, Stage
+from sim.scenario.troubles import troubles
+from sim.trace import Event
 from sim.traffic.load import Load
 from sim.traffic.samples import Attribute
 
 #: The events after which a wait looks again; nothing else can change what it waits for.
 _TURNS = frozenset(
-    {"envoy.ack", "envoy.nack", "agent.nack", "core.convert", "discovery.push", "agent.deliver", "agent.replace"}
+    {
+        *("core.apply", "core.convert", "discovery.received", "discovery.push", "agent.deliver", "agent.replace"),
+        *("envoy.ack", "envoy.nack", "envoy.subscribe", "envoy.stale", "agent.nack"),
+    }
 )
 #: Envoy has no event that tells of a listener; it is asked this often.
 _LOOK_AGAIN_S = 0.02
+#: Envoy writes into its log why it refuses before it says that it does; the log is read a little later.
+_REASONS_COME_S = 1.0
+#: How many of the versions that traffic told are named where another was waited for.
+_VERSIONS_TOLD = 4
 
 
 class Waits:
@@ -29,9 +42,11 @@ class Waits:
         self._stage = stage
         self._trace = stage.pipeline.trace
 
-    async def carry_out(self, step: Wait, branch: Branch) -> None:
-        """Return when what `step` waits for is there."""
+    async def carry_out(self, step: Wait, branch: Branch) -> str | None:
+        """Return when what `step` waits for is there, with what is to be noted of how that was seen, if anything is."""
         target = step.target or ""
+        if step.condition is not None:
+            self._check(target, gone=step.condition == "gone")
         match step.condition:
             case "effective":
                 waiting: Coroutine[Any, Any, object] = self._effective(target, step.gateway)
@@ -49,10 +64,33 @@ class Waits:
             async with asyncio.timeout(None if self._held else step.within_s):
                 await waiting
         except TimeoutError:
+            raise StepFailed(f"waited {step.within} for {_wanted(step)}", hint=self._hint(step)) from None
+        return self._note(step) if step.condition is not None else None
+
+    def _check(self, plugin: str, *, gone: bool) -> None:
+        """Raises StepFailed for what can never come."""
+        heard = [e for e in self._trace.events if e.event == "core.apply" and e.plugin == plugin]
+        if not heard and plugin not in self._stage.made:
+            raise StepFailed(f"{plugin} was never changed", hint="apply it before waiting for it")
+        if heard and "ignored" in heard[-1].data:
+            raise StepFailed(f"Core does not read {plugin}: {heard[-1].data['ignored']}", hint="put it there")
+        found = self._subjects(plugin, None) if gone else []
+        if any(subject.change != "remove" for subject in found):
             raise StepFailed(
-                f"waited {step.within} for {_wanted(step)}",
-                hint=self._progress(target, step.gateway) if step.condition else None,
-            ) from None
+                f"{plugin} is not about to go: its latest change does not remove it",
+                hint="delete or disable it first, or wait for settled",
+            )
+
+    def _note(self, step: Wait) -> str | None:
+        now = self._awaited(step.target or "")
+        if now is not None and now.same:
+            return "nothing to wait for: what Core makes of it is the same"
+        if step.condition not in ("effective", "settled", "gone"):
+            return None
+        found = self._subjects(step.target or "", step.gateway)
+        unseen = [each for each in found if not each.attributable or not self._readers(each)]
+        where = ", ".join(_on(each) for each in unseen) if len(unseen) < len(found) else ""
+        return f"no traffic{where} can tell; waited for the ACK" if unseen else None
 
     @property
     def _held(self) -> bool:
@@ -78,16 +116,17 @@ class Waits:
             since=branch.origin,
         )
 
+    def _awaited(self, plugin: str) -> Awaited | None:
+        stage = self._stage
+        made = stage.made.get(plugin, ())
+        return awaited(self._trace.events, plugin, made, stage.alike, stage.attribution, stage.records)
+
     def _subjects(self, plugin: str, gateway: str | None) -> list[Subject]:
         """The plugin's latest change, on each gateway that it went to so far (or on the one named)."""
-        found = [
-            subject
-            for subject in subjects(self._trace.events, self._stage.attribution, self._stage.records)
-            if subject.trail.plugin == plugin
-        ]
-        if not found:
-            raise StepFailed(f"{plugin} was never changed", hint="apply it before waiting for it")
-        latest = [subject for subject in found if subject.trail.apply is found[-1].trail.apply]
+        now = self._awaited(plugin)
+        return self._on_gateway(now.subjects, gateway) if now is not None else []
+
+    def _on_gateway(self, latest: list[Subject], gateway: str | None) -> list[Subject]:
         if len(self._stage.records) == 1:
             return latest
         named = [s for s in latest if s.gateway is not None and s.gateway.name == gateway]
@@ -100,23 +139,43 @@ class Waits:
         """The plugin's latest change once every Envoy, or whoever stopped it on its way, has said something."""
         while True:
             seen = len(self._trace.events)
-            found = self._subjects(plugin, gateway)
+            now = self._awaited(plugin)
+            found = self._on_gateway(now.subjects, gateway) if now is not None else []
             for subject in found:
                 trail = subject.trail
                 if trail.superseded:
                     raise StepFailed(f"{plugin} was changed again before this change was pushed")
                 if trail.convert is not None and trail.convert.span == "failed":
                     raise StepFailed(f"Core could not convert {plugin}: {trail.convert.data.get('error')}")
-            if found and all(_is_answered(subject) for subject in found):
+            if now is not None and not now.subjects:
+                return []
+            if found and all(map(_is_answered, found)) and not self._silent(plugin, found, gateway):
                 return found
             await self._trace.wait_for(lambda e: e.event in _TURNS, since=seen)
+
+    def _silent(self, plugin: str, found: Sequence[Subject], gateway: str | None) -> list[str]:
+        """The gateways that are to get the change, and have not answered."""
+        gateways = self._stage.pipeline.gateways
+        made = self._stage.made.get(plugin)
+        if len(gateways) == 1 or any(subject.change == "remove" for subject in found):
+            return []
+        manifest = made[-1].manifest if made else None
+        profile = self._stage.pipeline.options.profile
+        answered = {subject.gateway.name for subject in found if subject.gateway is not None and _is_answered(subject)}
+        return [
+            each.name
+            for each in gateways
+            if gateway in (None, each.name)
+            and each.name not in answered
+            and (manifest is None or is_for(manifest, each.node, each.port, profile))
+        ]
 
     async def _verdict(self, plugin: str, gateway: str | None, *, refused: bool) -> None:
         for subject in await self._answered(plugin, gateway):
             if refused and not subject.trail.nacked:
                 raise StepFailed(f"{plugin} was acknowledged, not refused{_on(subject)}")
             if not refused and subject.trail.nacked:
-                raise StepFailed(f"{plugin} was refused{_on(subject)}: {_why(subject)}")
+                raise StepFailed(f"{plugin} was refused{_on(subject)}: {await self._why(subject)}")
 
     async def _effective(self, plugin: str, gateway: str | None) -> list[Subject]:
         """Until each gateway's traffic, if there is any that can tell, has met the change."""
@@ -154,15 +213,65 @@ class Waits:
         found = await self._answered(plugin, gateway)
         for subject in found:
             if subject.trail.nacked:
-                raise StepFailed(f"{plugin} can't take effect, it was refused{_on(subject)}: {_why(subject)}")
+                why = await self._why(subject)
+                raise StepFailed(f"{plugin} can't take effect, it was refused{_on(subject)}: {why}")
+            replaced = subject.trail.replace
+            if replaced is not None:
+                instead = str(replaced.data.get("replacement")).replace("_", "-")
+                raise StepFailed(
+                    f"{plugin} is not active{_on(subject)}: the agent put {instead} in its place:"
+                    f" {replaced.data.get('error')}",
+                    hint="wait for acked where that is the point",
+                )
         return found
+
+    async def _why(self, subject: Subject) -> str:
+        """Why the change was refused: what Envoy answered, and what it and the plugin had said before."""
+        trail, seen = subject.trail, (subject.gateway or GatewayRecord()).sees
+        if trail.verdict is not None and trail.verdict.event == "envoy.nack":
+            given_ns = trail.deliver.t_ns if trail.deliver is not None else trail.apply.t_ns
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REASONS_COME_S):
+                    await self._trace.wait_for(lambda e: _is_refusal(e) and seen(e) and e.t_ns >= given_ns)
+            trail = follow(self._trace.events, trail.apply, subject.gateway)
+        return trail.refusal or "no reason given"
+
+    def _hint(self, step: Wait) -> str | None:
+        """How far it came, what traffic told instead where that is waited for, and what is in the way."""
+        if step.condition is None:
+            return "; ".join(troubles(self._trace.events)) or None
+        plugin = step.target or ""
+        told = [self._progress(plugin, step.gateway)]
+        found = self._subjects(plugin, step.gateway)
+        silent = self._silent(plugin, found, step.gateway)
+        if silent:
+            told.append(f"no answer from {', '.join(silent)}")
+        if step.condition not in ("acked", "nacked"):
+            told += self._other_versions(plugin, step.gateway)
+        return "; ".join([*told, *troubles(self._trace.events)])
+
+    def _other_versions(self, plugin: str, gateway: str | None) -> Iterator[str]:
+        for subject in self._subjects(plugin, gateway):
+            if not subject.attributable:
+                continue
+            wanted = "null" if subject.version is None else repr(subject.version)
+            for load, attribute in self._readers(subject):
+                by_rule = load.spec.name in self._stage.attribution.by_load
+                seen = ", ".join(_versions_seen(load, attribute, subject.trail.apply.t_ns)) or "no response"
+                needed = (
+                    "version_by must give null" if subject.version is None else "version_by must give the image's tag"
+                )
+                why = f" ({needed})" if by_rule else ""
+                yield f"traffic {load.spec.name} must tell the version {wanted}{why}; it told {seen} since the change"
 
     def _progress(self, plugin: str, gateway: str | None) -> str:
         """How far the latest change came, for whoever waited in vain."""
         found = self._subjects(plugin, gateway)
         if not found:
+            if self._awaited(plugin) is None:
+                return "Core has not read the change; see trace.jsonl"
             return f"it did not go to {gateway}; see trace.jsonl"
-        trail = found[0].trail
+        trail = next((subject for subject in found if not _is_answered(subject)), found[0]).trail
         reached = [
             (name, event)
             for name, event in (
@@ -203,9 +312,21 @@ def _on(subject: Subject) -> str:
     return f" on {subject.gateway.name}" if subject.gateway is not None and subject.gateway.name else ""
 
 
-def _why(subject: Subject) -> str:
-    verdict = subject.trail.verdict
-    return str(verdict.data.get("error")) if verdict is not None else "no reason given"
+def _is_refusal(event: Event) -> bool:
+    """The line of its log with which Envoy sums up that it refuses a response."""
+    return event.event == "envoy.log" and "component" in event.data and " rejected: " in str(event.data.get("text"))
+
+
+def _versions_seen(load: Load, attribute: Attribute, since_ns: int) -> Iterator[str]:
+    """The versions of the responses since then, each with how many there were, the most frequent first."""
+    samples = load.samples
+    signatures = Counter(samples[position].signature for position in range(samples.position(since_ns), len(samples)))
+    versions: Counter[str | None] = Counter()
+    for number, count in signatures.items():
+        if number is not None:
+            versions[attribute(samples.signatures[number])] += count
+    for version, count in versions.most_common(_VERSIONS_TOLD):
+        yield f"{'null' if version is None else repr(version)} ({count} times)"
 
 
 async def _first_of(waits: Sequence[Coroutine[Any, Any, object]]) -> None:

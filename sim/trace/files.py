@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -27,6 +29,9 @@ class TraceWriter:
         self._payloads = directory / "payloads"
         self._payloads.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = (directory / "trace.jsonl").open("w", encoding="utf-8")
+        # Whoever follows the trace sees by the lock that it is still written; it is gone with the process.
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._written = 0
         self._known: set[str] = set()
 

@@ -6,8 +6,6 @@ from sim.errors import SimError
 
 MAX_MODULE_BYTES = 256 * 1024 * 1024
 
-_U32_BYTES = 5
-
 
 class MalformedModule(SimError):
     """Bytes that are no well-formed Wasm module. `offset` counts from the start of the file."""
@@ -59,16 +57,20 @@ class Reader:
 
     def u32(self, what: str) -> int:
         """An unsigned LEB128 of at most 32 bits; padded encodings are allowed, as in the specification."""
+        return self.unsigned(what, 32)
+
+    def unsigned(self, what: str, bits: int) -> int:
+        """The same of `bits` bits."""
         start, value = self.offset, 0
-        for index in range(_U32_BYTES):
+        for index in range(-(-bits // 7)):
             piece = self.byte(what)
             value |= (piece & 0x7F) << (7 * index)
             if not piece & 0x80:
-                if value > 0xFFFFFFFF:
+                if value >> bits:
                     break
                 return value
         self.offset = start
-        raise self.fail(f"{what} is no 32-bit number")
+        raise self.fail(f"{what} is no {bits}-bit number")
 
     def skip_leb(self, max_bytes: int, what: str) -> None:
         """Passes over a LEB128 of either sign whose value doesn't matter."""

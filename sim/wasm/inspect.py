@@ -12,14 +12,16 @@ from sim.wasm.binary import MalformedModule
 from sim.wasm.host_calls import FULL_WASI_SINCE, NEWEST_ENVOY, OLDEST_ENVOY, missing_host_calls
 from sim.wasm.module import Module, SectionId, abi_versions, parse
 from sim.wasm.origin import Origin, origin
+from sim.wasm.rule_doubts import DOUBTFUL_KEYS, HINT, WHY, asks_higress_alone
 from sim.wasm.stamp import stamped_version
+from sim.wasm.structure import structure_defect
 
 Verdict = Literal["yes", "with shim", "no"]
 
 #: The exports by one of which Envoy asks a module for memory, the first that is there.
 _ALLOCATORS = ("malloc", "proxy_on_memory_allocate")
 #: So much code takes Envoy's main thread seconds to compile.
-_SLOW_CODE_BYTES = 1 << 20
+SLOW_CODE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class ModuleReport:
     version: str | None
     loads_on: LoadsOn
     problems: tuple[Problem, ...]
+    code_bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -91,7 +94,8 @@ def inspect_module(content: bytes) -> ModuleReport:
     """Read a module and judge it. Raises MalformedModule for bytes that are none."""
     module = parse(content)
     missing = missing_host_calls(module)
-    problems = tuple(_fatal(module, missing)) or tuple(_remarks(module))
+    made = origin(module)
+    problems = tuple(_fatal(module, missing, made)) or tuple(_remarks(module))
     return ModuleReport(
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -100,10 +104,11 @@ def inspect_module(content: bytes) -> ModuleReport:
         imports=tuple(dict.fromkeys(f"{each.module}.{each.name}" for each in module.imports)),
         missing_host_calls=missing,
         function_count=module.function_count,
-        origin=origin(module),
+        origin=made,
         version=_version(content),
         loads_on=_loads_on(module, missing, problems),
         problems=problems,
+        code_bytes=0 if (code := module.section(SectionId.CODE)) is None else len(code.payload),
     )
 
 
@@ -136,9 +141,12 @@ def _loads_on(module: Module, missing: tuple[str, ...], problems: tuple[Problem,
     return LoadsOn("yes", "; ".join(why) or f"ABI {abi_number(abi)}, and every host call is there", since)
 
 
-def _fatal(module: Module, missing: tuple[str, ...]) -> list[Problem]:
+def _fatal(module: Module, missing: tuple[str, ...], made: Origin) -> list[Problem]:
     """In the order in which Envoy would come upon them."""
     found = []
+    defect = structure_defect(module)
+    if defect is not None:
+        found.append(not_a_module(defect))
     exports = {export.name: export.kind for export in module.exports}
     if stock_abi(module.exports) is None and not needs_shim(module.exports):
         found.append(_abi_problem(module, exports))
@@ -153,6 +161,15 @@ def _fatal(module: Module, missing: tuple[str, ...]) -> list[Problem]:
             Problem(
                 f"it exports neither {_ALLOCATORS[0]} nor {_ALLOCATORS[1]}",
                 "export the function by which the host asks for memory; every SDK does",
+            )
+        )
+    # Go's runtime does more in _start than the host lets a module do before it is there.
+    if made.language == "Go" and "_start" in exports and "_initialize" not in exports and abi_versions(module):
+        found.append(
+            Problem(
+                "it is built as a program: it exports _start and no _initialize, and Envoy starts it in vain: "
+                "restricted_callback",
+                "build it with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared, as ecdsim plugin build does",
             )
         )
     return found
@@ -189,11 +206,19 @@ def _remarks(module: Module) -> list[Problem]:
     ):
         found.append(Problem("it exports no callback for requests", "export proxy_on_request_headers", fatal=False))
     code = module.section(SectionId.CODE)
-    if code is not None and len(code.payload) > _SLOW_CODE_BYTES:
+    if code is not None and len(code.payload) > SLOW_CODE_BYTES:
         found.append(
             Problem(
                 f"{len(code.payload) / 1e6:.1f} MB of code: Envoy's main thread compiles it for seconds",
                 "requests are served by the old version meanwhile; stripping it changes nothing",
+                fatal=False,
+            )
+        )
+    if asks_higress_alone(module):
+        found.append(
+            Problem(
+                f"rules by ingress or service ({', '.join(DOUBTFUL_KEYS)}) never match on stock Envoy: {WHY}",
+                HINT,
                 fatal=False,
             )
         )

@@ -43,7 +43,8 @@ _ORDER = (
     *(SectionId.CODE, SectionId.DATA),
 )
 
-_KINDS = ("func", "table", "memory", "global", "tag")
+#: What is imported and exported, by the number of each.
+KINDS = ("func", "table", "memory", "global", "tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +233,10 @@ def _imports(module: bytes, section: Section | None) -> tuple[Import, ...]:
 
 def _kind(reader: Reader) -> str:
     number = reader.byte("a kind")
-    if number >= len(_KINDS):
+    if number >= len(KINDS):
         reader.offset -= 1
         raise reader.fail(f"{number} is no kind of import or export")
-    return _KINDS[number]
+    return KINDS[number]
 
 
 def _skip_import_type(reader: Reader, kind: str) -> None:
@@ -329,7 +330,7 @@ def _skip_data_mode(reader: Reader) -> None:
     if mode == 2:
         reader.u32("a memory index")
     if mode != 1:
-        _skip_constant_expression(reader)
+        skip_constant_expression(reader)
 
 
 # Bytes of LEB128 that follow an instruction of a constant expression: at most so many.
@@ -338,14 +339,24 @@ _FIXED_OPERANDS = {0x43: 4, 0x44: 8}
 # i32 and i64 add, sub, mul.
 _ARITHMETIC = frozenset({0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E})
 _END = 0x0B
+_VECTOR, _VECTOR_CONSTANT = 0xFD, 12
+#: struct.new, array.new and their like, by how many indices and counts follow.
+_AGGREGATE = 0xFB
+_AGGREGATE_OPERANDS = {0: 1, 1: 1, 6: 1, 7: 1, 8: 2, 26: 0, 27: 0, 28: 0}
 
 
-def _skip_constant_expression(reader: Reader) -> None:
+def skip_constant_expression(reader: Reader) -> None:
+    """Pass over a constant expression and its end. Raises MalformedModule for an instruction that is not constant."""
     while (opcode := reader.byte("the end of a constant expression")) != _END:
         if opcode in _LEB_OPERANDS:
             reader.skip_leb(_LEB_OPERANDS[opcode], "a constant")
         elif opcode in _FIXED_OPERANDS:
             reader.skip(_FIXED_OPERANDS[opcode], "a constant")
+        elif opcode == _VECTOR and reader.u32("an instruction") == _VECTOR_CONSTANT:
+            reader.skip(16, "a constant")
+        elif opcode == _AGGREGATE and (kind := reader.u32("an instruction")) in _AGGREGATE_OPERANDS:
+            for _ in range(_AGGREGATE_OPERANDS[kind]):
+                reader.u32("an operand")
         elif opcode not in _ARITHMETIC:
             reader.offset -= 1
             raise reader.fail(f"instruction 0x{opcode:02x} in a constant expression")

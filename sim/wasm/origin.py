@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from sim.wasm.binary import MalformedModule, Reader
 from sim.wasm.module import Module
 
+#: The module paths of Higress' Go SDK: that of today, and that of before it had a repository of its own.
+WASM_GO_SDKS = ("github.com/higress-group/wasm-go", "github.com/alibaba/higress/plugins/wasm-go")
 _GO_SDKS = (
-    b"github.com/higress-group/wasm-go",
+    *(path.encode() for path in WASM_GO_SDKS),
     b"github.com/higress-group/proxy-wasm-go-sdk",
     b"github.com/proxy-wasm/proxy-wasm-go-sdk",
     b"github.com/tetratelabs/proxy-wasm-go-sdk",

@@ -163,7 +163,7 @@ def processes_of(folder: Path, program: str = "") -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_nothing_behind(number: signal.Signals, start_ecdsim: Start, tmp_path: Path) -> None:
     process = start_ecdsim(SCENARIOS / "tag-bump")
     wait_for_envoy(process, tmp_path)

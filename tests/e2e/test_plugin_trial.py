@@ -13,9 +13,22 @@ from pathlib import Path
 import pytest
 
 from sim.wasm import bundled, stamp
+from tests.broken_modules import BROKEN, ODD, SOUND
 from tests.e2e.conftest import ROOT, Ended
 from tests.e2e.test_command_line import processes_of
-from tests.wasm_modules import ABI_HIGRESS, plugin
+from tests.wasm_modules import (
+    ABI_HIGRESS,
+    CODE,
+    FUNC,
+    FUNCTION,
+    HEADER,
+    MEMORY,
+    MEMORY_KIND,
+    TYPE,
+    export_section,
+    plugin,
+    section,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -122,6 +135,86 @@ def test_a_module_that_envoy_refuses_is_1_in_envoys_words(
     ended = ecdsim("plugin", "test", written("main.wasm", module))
     assert (ended.status, ended.stdout) == (1, "")
     assert told in ended.stderr
+
+
+@pytest.mark.parametrize("module", [row[1] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_envoy_refuses_what_inspect_calls_broken(module: bytes, ecdsim: Run, written: Callable[..., Path]) -> None:
+    ended = ecdsim("plugin", "test", written("main.wasm", module))
+    assert (ended.status, ended.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("module", [SOUND, *(row[1] for row in ODD)], ids=["sound", *(row[0] for row in ODD)])
+def test_envoy_takes_what_inspect_has_nothing_against(module: bytes, ecdsim: Run, written: Callable[..., Path]) -> None:
+    ended = ecdsim("plugin", "test", written("main.wasm", module), "--expect-status", "200")
+    assert ended.status == 0, ended.stderr
+
+
+def test_a_vm_that_crashes_is_1_and_told(ecdsim: Run) -> None:
+    ended = ecdsim("plugin", "test", "trap", "-r", "/trap", "-r", "/ok", "-o", "json")
+    assert ended.status == 1
+    assert "VM crashed in proxy_on_request_headers: Uncaught RuntimeError: unreachable" in ended.stderr
+    assert ended.result["crash"].startswith("in proxy_on_request_headers")
+    assert ecdsim("plugin", "test", "trap", "-r", "/ok").status == 0
+
+
+#: Its start function is a loop without an end: (loop br 0 end) end.
+NEVER_STARTS = (
+    HEADER
+    + section(TYPE, b"\x02\x60\0\0\x60\x01\x7f\x01\x7f")
+    + section(FUNCTION, b"\x02\x00\x01")
+    + section(MEMORY, b"\x01\x00\x01")
+    + export_section([("proxy_abi_version_0_2_1", 0, 0), ("malloc", 0, 1), ("memory", 2, 0)])
+    + section(8, b"\x00")
+    + section(CODE, b"\x02\x07\x00\x03\x40\x0c\x00\x0b\x0b\x04\x00\x41\x01\x0b")
+)
+
+
+def test_a_start_without_an_end_is_1_and_says_how_long_it_was_waited_for(
+    ecdsim: Run, written: Callable[..., Path]
+) -> None:
+    module = written("main.wasm", NEVER_STARTS)
+    ended = ecdsim("plugin", "test", module, "--start-timeout", "1s", "--timeout", "500ms")
+    assert (ended.status, ended.stdout) == (1, "")
+    assert "the plugin was not up within 1 s" in ended.stderr and "--start-timeout" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_module_that_kills_envoy_is_1_with_the_signal(ecdsim: Run, written: Callable[..., Path]) -> None:
+    more = [(f"{number}", FUNC, 0) for number in range(200_000)]
+    exports = [("proxy_abi_version_0_2_1", FUNC, 0), ("malloc", FUNC, 1), ("memory", MEMORY_KIND, 0), *more]
+    module = (
+        HEADER
+        + section(TYPE, b"\x02\x60\0\0\x60\x01\x7f\x01\x7f")
+        + section(FUNCTION, b"\x02\x00\x01")
+        + section(MEMORY, b"\x01\x00\x01")
+        + export_section(exports)
+        + section(CODE, b"\x02\x02\x00\x0b\x04\x00\x41\x01\x0b")
+    )
+    ended = ecdsim("plugin", "test", written("main.wasm", module))
+    assert (ended.status, ended.stdout) == (1, "")
+    assert "it killed Envoy, by SIG" in ended.stderr and "the end of Envoy's log" in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--route", "--cluster"])
+def test_an_empty_name_is_refused(option: str, ecdsim: Run) -> None:
+    ended = ecdsim("plugin", "test", "request-block", option, "")
+    assert (ended.status, f"{option} is empty" in ended.stderr) == (2, True)
+
+
+def test_what_is_no_configuration_is_refused(ecdsim: Run, written: Callable[..., Path]) -> None:
+    other = written("cm.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+    ended = ecdsim("plugin", "test", "request-block", "-c", other)
+    assert (ended.status, "it is a ConfigMap" in ended.stderr) == (2, True)
+    missing = ecdsim("plugin", "test", "request-block", "-c", "nope.yaml")
+    assert missing.status == 2
+    assert "--config" in missing.stderr and "build" not in missing.stderr
+
+
+def test_without_the_shim_envoy_refuses_higress_abi(ecdsim: Run, written: Callable[..., Path]) -> None:
+    ended = ecdsim("plugin", "test", written("main.wasm", plugin(abis=[ABI_HIGRESS])), "--abi-shim", "off")
+    assert ended.status == 1
+    assert "unknown Proxy-Wasm ABI version" in ended.stderr and "the shim is applied" not in ended.stderr
+    assert "--config" not in ended.stderr
 
 
 def test_the_shim_is_applied_where_it_is_needed_and_told(ecdsim: Run, written: Callable[..., Path]) -> None:

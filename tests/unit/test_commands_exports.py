@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -152,14 +153,27 @@ def follow(run: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def going_on(tmp_path: Path) -> Path:
+@pytest.fixture
+def going_on(tmp_path: Path) -> Iterator[Path]:
+    """A run whose trace is still being written."""
     run = write_run(tmp_path / "a", events=[bump_events()[4], SAID[0]])
     (run / "result.json").rename(run / "kept")
-    return run
+    with (run / "trace.jsonl").open("a", encoding="utf-8") as trace:
+        fcntl.flock(trace, fcntl.LOCK_EX)
+        yield run
 
 
-def test_following_prints_what_is_added_and_ends_with_the_run(tmp_path: Path) -> None:
-    run = going_on(tmp_path)
+def test_following_a_run_that_was_killed_ends(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", events=[bump_events()[4], SAID[0]])
+    (run / "result.json").unlink()
+    with follow(run) as process:
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert "loaded" in out
+
+
+def test_following_prints_what_is_added_and_ends_with_the_run(going_on: Path) -> None:
+    run = going_on
     with follow(run, "--plugin", "request-block") as process:
         assert process.stdout is not None
         assert "loaded" in process.stdout.readline()
@@ -171,8 +185,8 @@ def test_following_prints_what_is_added_and_ends_with_the_run(tmp_path: Path) ->
     assert process.returncode == 0
 
 
-def test_a_plugin_that_never_came_is_told_at_the_end(tmp_path: Path) -> None:
-    run = going_on(tmp_path)
+def test_a_plugin_that_never_came_is_told_at_the_end(going_on: Path) -> None:
+    run = going_on
     with follow(run, "--plugin", "later") as process:
         (run / "kept").rename(run / "result.json")
         out, err = process.communicate(timeout=30)
@@ -180,8 +194,8 @@ def test_a_plugin_that_never_came_is_told_at_the_end(tmp_path: Path) -> None:
     assert "this run has no plugin later" in err
 
 
-def test_ctrl_c_ends_following_quietly_with_130(tmp_path: Path) -> None:
-    with follow(going_on(tmp_path)) as process:
+def test_ctrl_c_ends_following_quietly_with_130(going_on: Path) -> None:
+    with follow(going_on) as process:
         assert process.stdout is not None
         assert "loaded" in process.stdout.readline()
         os.kill(process.pid, signal.SIGINT)

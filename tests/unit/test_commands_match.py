@@ -149,6 +149,42 @@ def test_the_table_marks_what_applies_and_prints_its_configuration(matching: Mat
     assert lines[-3:] == ["config", "body: by route", "code: 200"]
 
 
+def test_a_disabled_rule_is_listed_and_the_others_are_named_by_both_their_numbers(matching: Matching) -> None:
+    ended = matching(PLUGIN, "--authority", "off.com")
+    lines = [line.split() for line in ended.out.splitlines() if "matchRules[" in line]
+    assert [line[:2] for line in lines] == [
+        ["matchRules[0]", "-"],
+        ["rule:0", "(matchRules[1])"],
+        ["rule:1", "(matchRules[2])"],
+        ["rule:2", "(matchRules[3])"],
+    ]
+    assert "disabled: Core passes it on to nobody" in ended.out
+    found = matching(PLUGIN, "--authority", "off.com", "-o", "json").document
+    assert (found["disabled_match_rules"], [rule["match_rule"] for rule in found["rules"]]) == ([0], [1, 2, 3])
+    enabled = matching(PLUGIN.replace("configDisable: true, ", ""), "--authority", "a.com")
+    assert "matchRules[" not in enabled.out
+
+
+def test_a_plugin_config_beside_rules_is_told_to_win(matching: Matching) -> None:
+    both = PLUGIN.replace("  defaultConfig:", "  pluginConfig: {body: it}\n  defaultConfig:")
+    ended = matching(both, "--authority", "off.com", "-o", "json")
+    assert (ended.status, ended.document["config"], ended.document["rules"]) == (0, {"body": "it"}, [])
+    assert "has a pluginConfig, so its defaultConfig and matchRules are ignored" in ended.err
+
+
+def test_no_configuration_is_called_none(matching: Matching) -> None:
+    bare = PLUGIN[: PLUGIN.index("  defaultConfig")]
+    ended = matching(bare, "--authority", "a.com")
+    assert (ended.status, ended.out.splitlines()[-1]) == (0, "config     none")
+
+
+@pytest.mark.parametrize("authority", ["", "http://a.com/", "a.com/x", "a b"])
+def test_what_is_no_authority_is_refused(authority: str, matching: Matching) -> None:
+    ended = matching(PLUGIN, "--authority", authority)
+    assert (ended.status, ended.out) == (2, "")
+    assert "give the host alone" in ended.err
+
+
 def test_a_request_that_nothing_applies_to_is_left_alone(matching: Matching) -> None:
     without_global = PLUGIN.replace("  defaultConfig: {body: global}\n", "")
     ended = matching(without_global, "--authority", "a.com")

@@ -13,7 +13,10 @@ from sim.scenario.load import load_scenario
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^\$ \.venv/bin/ecdsim (.+?)(?:\s+#.*|\s+[|>].*)?$", README, re.MULTILINE)
+#: What these sections show can be done in this folder, as it is.
+_SECTIONS = re.compile(r"^## (?:Run it yourself|See it, and touch it)\n(.+?)(?=^## )", re.DOTALL | re.MULTILINE)
+HERE = "".join(_SECTIONS.findall(README))
+COMMANDS = re.findall(r"^\$ ecdsim ((?:run|validate|schema|up) .+?)(?:\s+#.*|\s+[|>].*)?$", HERE, re.MULTILINE)
 
 
 def test_the_first_screen_shows_both_commands() -> None:
@@ -46,6 +49,20 @@ def test_the_scenario_of_the_readme_is_valid(tmp_path: Path) -> None:
     manifest = ROOT / "scenarios" / "tag-bump" / "request-block.yaml"
     (tmp_path / "request-block.yaml").write_text(manifest.read_text(encoding="utf-8"), encoding="utf-8")
     assert load_scenario(tmp_path).name == "my-bump"
+
+
+def test_whoever_reads_on_has_ecdsim_on_the_path() -> None:
+    told = README.index("export PATH=$PWD/.venv/bin:$PATH")
+    assert re.search(r"^\$ ecdsim ", README, re.MULTILINE) is not None
+    assert "$ ecdsim " not in README[:told] and ".venv/bin/ecdsim" not in README
+    assert {command.split()[0] for command in COMMANDS} == {"run", "validate", "schema", "up"}
+
+
+def test_every_file_that_the_section_on_plugins_names_is_there_or_is_built() -> None:
+    section = README.partition("## Your own plugins\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"examples/[\w./-]+", section))
+    assert {"examples/go-plugin", "examples/go-plugin/config.yaml"} < named
+    assert {name for name in named if not (ROOT / name).exists()} <= {"examples/go-plugin/main.wasm"}
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:

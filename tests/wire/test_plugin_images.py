@@ -32,7 +32,15 @@ from sim.oci import (
     push,
     tar_archive,
 )
-from sim.oci.media_types import DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
+from sim.oci.media_types import (
+    DOCKER_CONFIG,
+    DOCKER_LAYER,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+)
 from sim.wasm import bundled
 from tests.wasm_modules import ABI_HIGRESS, plugin
 
@@ -212,6 +220,41 @@ def test_an_image_that_would_not_work_is_1_and_says_why(odd: Image, told: str, e
     assert "loadable: false" in ended.stdout
 
 
+@pytest.mark.parametrize("platforms", [[], ["arm64"]])
+def test_an_index_without_our_platform_is_1_as_any_other_image(
+    platforms: list[str], ecdsim: Run, registry: Registry, tmp_path: Path
+) -> None:
+    name = f"{registry.address}/team/index"
+    inner = build_image(MODULE, "oci")
+    digest = asyncio.run(push(inner, f"{name}:inner", registry.address))
+    listed = [
+        {
+            "mediaType": OCI_MANIFEST,
+            "digest": digest,
+            "size": len(inner.manifest),
+            "platform": {"os": "linux", "architecture": architecture},
+        }
+        for architecture in platforms
+    ]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
+    asyncio.run(push(Image(OCI_INDEX, json.dumps(index).encode(), inner.config, ()), f"{name}:1", registry.address))
+    ended = ecdsim("inspect", f"{name}:1", "-o", "json")
+    assert (ended.status, ended.data["loadable"], ended.data["kind"]) == (1, False, "image")
+    assert "linux/amd64" in ended.stderr and ended.stderr.count(f"{name}:1") <= 1
+    assert "image" in ecdsim("inspect", f"{name}:1").stdout
+    pulled = ecdsim("pull", f"{name}:1", "-o", tmp_path / "x.wasm")
+    assert (pulled.status, pulled.stdout) == (1, "")
+
+
+def test_a_pull_tells_that_it_overwrites(ecdsim: Run, registry: Registry, tmp_path: Path) -> None:
+    reference = f"{registry.address}/team/mine:1"
+    asyncio.run(push(build_image(MODULE, "docker"), reference, registry.address))
+    file = tmp_path / "x.wasm"
+    assert "overwritten" not in ecdsim("pull", reference, "-o", file).stdout
+    assert "overwritten" in ecdsim("pull", reference, "-o", file).stdout
+    assert file.read_bytes() == MODULE
+
+
 def test_a_module_for_the_shim_is_loadable(ecdsim: Run, registry: Registry) -> None:
     reference = f"{registry.address}/team/go:1"
     made = build_image(plugin(abis=[ABI_HIGRESS], callbacks=["proxy_on_request_headers"]))
@@ -324,6 +367,9 @@ def _write_docker_config(folder: Path, registry: str) -> None:
         (("pull", "{registry}/a/b:1"), 3, "404"),
         (("pull", "busybox"), 2, "names no registry"),
         (("ls", "127.0.0.1:1"), 3, "can't be reached"),
+        (("push", "main.wasm", "{registry}"), 2, "names no repository"),
+        (("push", "main.wasm", "{registry}/a/b:1", "--member", ""), 2, "--member is empty"),
+        (("push", "main.wasm", "127.0.0.1:1/a/b:1"), 3, "nobody listens at 127.0.0.1:1"),
         (("ls", "nowhere"), 2, "names no registry"),
         (("ls", "{registry}/a/b:1"), 2, "leave its tag out"),
         (("ls", "{registry}/a/b"), 3, "no such repository"),

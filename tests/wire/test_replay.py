@@ -7,11 +7,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from sim.commands.replay import replay
 from sim.core import CoreOptions
 from sim.core.mcp import core
 from sim.discovery import DebounceTimes, DiscoveryOptions, discovery
-from sim.errors import InvalidInput
+from sim.errors import EnvironmentProblem, InvalidInput
 from sim.manifests import HIGRESS_WASM, manifest_from
 from sim.model import ECDS, LDS, SYSTEM_NAMESPACE, gateway_node
 from sim.profiles import Profile, load_profile
@@ -159,3 +161,17 @@ def test_what_is_no_recording_is_told_with_its_line(tmp_path: Path) -> None:
 )
 def test_the_first_difference_is_found_where_it_is(recorded: object, actual: object, expected: object) -> None:
     assert first_difference(recorded, actual) == expected
+
+
+async def test_a_client_is_not_played_to_where_nobody_listens(run: Path) -> None:
+    recorded = scripts(read_recording(recording_path(run, "discovery-agent")))
+    with pytest.raises(EnvironmentProblem, match="nobody listens"):
+        await play_client(recorded, "127.0.0.1:1", Pace(speed=None, within_s=0.2))
+
+
+def test_replay_ends_where_nobody_connects(run: Path) -> None:
+    ended = CliRunner().invoke(
+        replay, [str(run), "--hop", "discovery-agent", "--listen", "127.0.0.1:0", "--within", "200ms"]
+    )
+    assert isinstance(ended.exception, EnvironmentProblem)
+    assert "nobody connected" in str(ended.exception)

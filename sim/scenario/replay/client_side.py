@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from sim.errors import EnvironmentProblem
 from sim.scenario.replay.difference import MISSING, Difference, first_difference
 from sim.scenario.replay.script import (
     Pace,
@@ -27,13 +28,21 @@ from sim.xds.client import Call
 async def play_client(scripts: Sequence[Script], address: str, pace: Pace) -> list[Difference]:
     """Play every recorded stream to the server, side by side as they were; the first difference of each.
 
-    Raises grpc's AioRpcError when the server can't be reached or breaks a stream.
+    Raises EnvironmentProblem when nobody listens there in time, grpc's AioRpcError when the server breaks a stream.
     """
     if not scripts:
         return []
     begin_ns = min(script.lines[0].t_ns for script in scripts)
-    async with channel(address) as connection, asyncio.TaskGroup() as tasks:
-        played = [tasks.create_task(_play(script, connection, pace, begin_ns)) for script in scripts]
+    async with channel(address) as connection:
+        try:
+            async with asyncio.timeout(pace.within_s):
+                await connection.channel_ready()
+        except TimeoutError:
+            raise EnvironmentProblem(
+                f"nobody listens at {address}", hint="start the server first, or give it more time by --within"
+            ) from None
+        async with asyncio.TaskGroup() as tasks:
+            played = [tasks.create_task(_play(script, connection, pace, begin_ns)) for script in scripts]
     return [found for task in played if (found := task.result()) is not None]
 
 

@@ -17,13 +17,15 @@ from sim.xds import METHODS, SERVICE, Variant, serving
 
 
 class PlayedServer:
-    """Serves each recorded stream once, to the next client of its variant. `done` is set when all have been played.
+    """Serves each recorded stream once, to the next client of its variant. `begun` is set when the first is asked for,
+    `done` when all have been played.
 
     `differences` has the first of each stream.
     """
 
     def __init__(self, scripts: Sequence[Script], pace: Pace) -> None:
         self.differences: list[Difference] = []
+        self.begun = asyncio.Event()
         self.done = asyncio.Event()
         self.address = ""
         self._waiting = list(scripts)
@@ -32,6 +34,11 @@ class PlayedServer:
         self._handlers: set[asyncio.Task[Any]] = set()
         if not scripts:
             self.done.set()
+
+    @property
+    def unasked(self) -> int:
+        """How many of the streams no client has asked for yet."""
+        return len(self._waiting)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         def handler(variant: Variant) -> grpc.RpcMethodHandler:
@@ -57,6 +64,7 @@ class PlayedServer:
         assert task is not None
         self._handlers.add(task)
         self._waiting.remove(script)
+        self.begun.set()
         try:
             difference = await _Played(script, context, self._pace).run()
             if difference is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
 import tarfile
@@ -62,6 +64,12 @@ def test_an_archive_with_plugin_wasm_in_some_folder_is_loadable(tmp_path: Path) 
         (compressed(tar_archive({"plugin.wasm": b"\0asm\x01\0\0\0\x07"})), "malformed Wasm module"),
         (b"package main\n", "no Wasm module: it begins with 70 61 63 6b"),
         (b"", "it is empty"),
+        (b"\0asm", "cut off after 4 bytes"),
+        (gzip.compress(MODULE), "a Wasm module compressed with gzip"),
+        (compressed(tar_archive({})), "an archive without a file"),
+        (bz2.compress(tar_archive({"plugin.wasm": MODULE})), "compressed with bzip2"),
+        (compressed(tar_archive({"plugin.wasm": b"text"})), "plugin.wasm in it: malformed"),
+        (compressed(tar_archive({"plugin.wasm": b""})), "plugin.wasm in it: it is empty"),
         (b"\x1f\x8b broken", "no Wasm module"),
         (b"\0asm\x0d\0\1\0", "its version is 0d 00 01 00"),
         (plugin(imports=[("env", "proxy_redis_init")]), "lacks env.proxy_redis_init"),
@@ -72,7 +80,7 @@ def test_what_agent_or_envoy_would_not_load_says_so(tmp_path: Path, content: byt
     examined = examine_file(written(tmp_path, "file", content))
     assert not examined.loadable
     assert any(told in problem.what for problem in examined.problems), examined.problems
-    assert all(problem.hint for problem in examined.problems)
+    assert all(problem.hint and "push the image again" not in problem.hint for problem in examined.problems)
 
 
 def test_a_file_over_256_mb_is_not_loadable_and_not_read_whole(tmp_path: Path) -> None:
@@ -82,7 +90,7 @@ def test_a_file_over_256_mb_is_not_loadable_and_not_read_whole(tmp_path: Path) -
         file.truncate(MAX_BYTES + 1)
     examined = examine_file(path)
     (problem,) = examined.problems
-    assert "no more than 256 MB" in problem.what
+    assert "no more than 256 MiB" in problem.what
     assert examined.as_dict()["size_bytes"] == MAX_BYTES + 1
 
 

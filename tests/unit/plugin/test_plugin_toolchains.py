@@ -90,8 +90,33 @@ def test_a_missing_toolchain_says_what_to_install(
 
 def test_assemblyscript_without_its_packages_says_how_to_get_them(tools: Path, tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"dependencies": {"assemblyscript": "1"}}')
+    with pytest.raises(EnvironmentProblem, match="npm install"):
+        build_of(tmp_path, tmp_path / "main.wasm", tmp_path)
+    (tmp_path / "package-lock.json").write_text("{}")
     with pytest.raises(EnvironmentProblem, match="npm ci"):
         build_of(tmp_path, tmp_path / "main.wasm", tmp_path)
+
+
+def test_go_sources_without_go_mod_say_how_to_get_one(tools: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my plugin"
+    folder.mkdir()
+    (folder / "main.go").write_text("package main\n")
+    with pytest.raises(InvalidInput, match=r"no go\.mod") as refused:
+        build_of(folder, tmp_path / "main.wasm", tmp_path)
+    assert "my plugin' && go mod init" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"), [("main.go:1: no", "correct what Go says"), ("dial tcp: lookup x", "module proxy")]
+)
+async def test_a_build_that_lacks_modules_is_told_from_one_with_errors(
+    said: str, hint: str, tools: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tools / "go").write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    (tmp_path / "go.mod").write_text("")
+    with pytest.raises(BuildFailed, match=hint):
+        await build(tmp_path)
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("files", [[], ["README.md"], ["package.json"], ["main.cc"]])

@@ -58,6 +58,13 @@ def test_the_thread_is_kept(tmp_path: Path) -> None:
     assert [entry.thread for entry in read_log(file, NOON_S)] == [17, 18]
 
 
+def test_a_crash_is_told_from_what_a_plugin_says() -> None:
+    said = "Function: proxy_on_log failed: Uncaught RuntimeError: unreachable"
+    assert LogEntry(1, "error", "wasm", said).crash == "in proxy_on_log: Uncaught RuntimeError: unreachable"
+    assert LogEntry(1, "error", "wasm", f"wasm log: {said}").crash is None
+    assert LogEntry(1, "error", "main", said).crash is None
+
+
 def test_a_refusal_is_told_in_the_plugins_words_and_the_first_of_envoys() -> None:
     log = [
         LogEntry(1, "info", "wasm", "wasm log: hello"),
@@ -66,5 +73,6 @@ def test_a_refusal_is_told_in_the_plugins_words_and_the_first_of_envoys() -> Non
         LogEntry(4, "error", "wasm", "Wasm VM failed"),
         LogEntry(5, "critical", "wasm", "Plugin configured to fail closed failed to load"),
     ]
-    assert reasons(log) == "no such key; there is no rule; Wasm VM failed"
+    assert reasons(log) == "there is no rule; Wasm VM failed"
+    assert reasons([log[1], log[3]]) == "no such key; Wasm VM failed"
     assert reasons(log[:2]) == ""

@@ -153,3 +153,17 @@ def test_thresholds_stand_under_the_distribution_of_what_they_are_about() -> Non
         "",
         "FAILED · 2 of 5 thresholds failed · 5.42 s · runs/tag-bump-20250101T100000Z",
     ]
+
+
+@pytest.mark.parametrize(
+    ("that", "actual", "noted"),
+    [
+        ("rollouts.all(r, r.acked)", {"rollouts": []}, True),
+        ('events("agent.fetch").all(e, e.ok)', {'events("agent.fetch")': {"matched": 0, "first": []}}, True),
+        ("rollouts.all(r, r.acked)", {"rollouts[0].acked": True}, False),
+        ("size(rollouts) == 0", {"size(rollouts)": 0, "rollouts": []}, False),
+    ],
+)
+def test_what_holds_of_all_of_nothing_is_marked(that: str, actual: dict[str, object], noted: bool) -> None:
+    lines = report(result(expectations=[failed(that=that, passed=True, actual=actual, trace=[])]))
+    assert any("0 items" in line for line in lines) is noted

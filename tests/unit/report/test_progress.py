@@ -223,3 +223,13 @@ def test_a_newer_change_of_the_same_plugin_takes_the_place_of_the_older() -> Non
     for at_ms, plugin in enumerate((PLUGIN, "other/plugin", PLUGIN)):
         milestones.take(event(at_ms, "core.apply", plugin=plugin))
     assert [rollout.plugin for rollout in milestones.rollouts] == ["other/plugin", PLUGIN]
+
+
+def test_what_is_noted_of_a_step_is_a_line_below_it() -> None:
+    console, file = plain_console()
+    trace = Trace()
+    with Progress(console, trace) as progress:
+        progress.on_step(1, 1, "bump to 2.0.0")
+        with trace.span("run.step", index=0) as span:
+            span.add(note="changes nothing")
+    assert file.getvalue().splitlines()[:2] == ["[1/1] bump to 2.0.0", "      changes nothing"]

@@ -137,6 +137,15 @@ def test_a_lane_shows_what_came_and_went_with_what_is_around_it() -> None:
     ]
 
 
+def test_what_is_on_one_side_alone_names_that_side() -> None:
+    assert BEFORE.payloads is not None
+    hop = next(iter(BEFORE.payloads))
+    fewer = replace(BEFORE, payloads={key: value for key, value in BEFORE.payloads.items() if key != hop})
+    sides = ("baselines/demo.json", "runs/demo-1")
+    assert any("only in baselines/demo.json" in line for line in difference_lines(compare(BEFORE, fewer), sides))
+    assert any("only in runs/demo-1" in line for line in difference_lines(compare(fewer, BEFORE), sides))
+
+
 def test_times_stand_in_a_table_with_ratio_and_difference() -> None:
     times = {**BEFORE.times_ms, "rollouts[1]": {**BEFORE.times_ms["rollouts[1]"], "load": [58.0, 90.0, 120.0]}}
     found = compare(BEFORE, replace(BEFORE, times_ms=times), max_ratio=1.2)

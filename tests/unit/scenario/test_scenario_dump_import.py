@@ -88,3 +88,23 @@ def test_a_configuration_that_is_no_object_is_left_out_and_said() -> None:
     found = import_dump(dump("ns.one", extensions=[extension("ns.one", configuration={"value": "plain"})]), {})
     assert found.plugins[0].config is None
     assert any("no JSON" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"configs": [1, None]},
+        {"configs": 1},
+        {"configs": [{"@type": "x.ListenersConfigDump", "dynamic_listeners": [7]}]},
+        {"configs": [{"@type": "x.ListenersConfigDump", "dynamic_listeners": [{"active_state": {"listener": []}}]}]},
+    ],
+)
+def test_what_envoy_would_never_dump_is_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="config_dump"):
+        import_dump(broken, {})
+
+
+def test_an_image_of_a_plugin_that_is_not_in_the_dump_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="no plugin ns/two") as refused:
+        import_dump(dump("ns.one", extensions=[extension("ns.one")]), {"ns/two": "r.example/p:1"})
+    assert "ns/one" in str(refused.value)

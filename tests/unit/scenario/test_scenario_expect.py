@@ -114,6 +114,41 @@ def test_an_expectation_that_is_false_has_failed_without_an_error(text: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("traffic.users.failed", "it gives a number"),
+        ("rollouts[1]", "it gives a map"),
+        ("rollouts", "it gives a list"),
+        ("(rollouts.filter(r, r.acked))", "it gives a list"),
+        ("size(rollouts)", "it gives a number"),
+        ('events("agent.fetch").size()', "it gives a number"),
+        ("rollouts[0].plugin", "it gives a string"),
+        ("gateways.east.pid == 1", "no gateway east"),
+        ('gateways["east"].pid == 1', "no gateway east"),
+        ('combination.format == "oci"', "no matrix"),
+    ],
+)
+def test_what_can_never_be_true_is_refused_before_the_run(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        compile_expectation(text, WHERE, gateways=("west",), combined=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rollouts[0].acked",
+        'combination == null || combination.format == "oci"',
+        "rollouts.all(r, r.acked)",
+        "gateways.all(g, gateways[g].filters.size() > 0)",
+        "dyn(traffic.users.failed)",
+        'events("agent.fetch")[0].data.known',
+    ],
+)
+def test_what_may_be_true_is_taken(text: str) -> None:
+    compile_expectation(text, WHERE, traffic=("users",), gateways=("west",), combined=False)
+
+
+@pytest.mark.parametrize(
     ("text", "actual"),
     [
         ("traffic.users.failed == 0", {"traffic.users.failed": 7}),
@@ -173,8 +208,8 @@ def test_the_values_that_an_expectation_looked_at_are_told(text: str, actual: di
             " write r.effective_ms != null && … where it may be missing",
         ),
         ("scenario < 5", "scenario is a string and 5 is a number; < does not compare these"),
-        ("traffic.users.failed", "it gives a number, neither true nor false; compare it with something"),
-        ("rollouts[0].from", "it gives null, neither true nor false; compare it with something"),
+        ("dyn(traffic.users.failed)", "it gives a number, neither true nor false; compare it with something"),
+        ("dyn(rollouts[0].from)", "it gives null, neither true nor false; compare it with something"),
         ("!traffic.users.failed", "traffic.users.failed is a number, neither true nor false"),
         ("traffic.users.failed && true", "traffic.users.failed is a number, neither true nor false"),
         ("-scenario == 1", "scenario is a string, not a number"),
@@ -288,6 +323,22 @@ def test_a_version_rule_that_gives_no_version_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("rule", "given"),
+    [
+        ("response.status", "a number (200)"),
+        ("response.status == 403", "false"),
+        ("response.status < 500 ? '1' : 0", "a number (0)"),
+        ("size(response.body)", "a number (0)"),
+    ],
+)
+def test_a_version_rule_that_can_be_seen_to_give_no_version_is_refused_at_its_place(rule: str, given: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_version_rule(rule, WHERE)
+    assert f"version_by gives {given}" in refused.value.message
+    assert refused.value.where == WHERE
+
+
+@pytest.mark.parametrize(
     ("rule", "hint"),
     [
         ("response.code == 3", "it has status, headers, body"),
@@ -313,3 +364,32 @@ def test_evaluating_leaves_the_recursion_limit_and_the_log_alone(caplog: pytest.
 def test_the_cel_library_is_imported_only_where_an_expression_is() -> None:
     code = "import sys, sim.scenario.load, sim.scenario.expect; sys.exit('celpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("rollouts.filter(r, r.effective_ms != null)[0].effective_ms < 1", "rollouts[1].effective_ms", 12.5),
+        ("rollouts.filter(r, r.effective_ms != null)[0].stages_ms.fetch > 5", "rollouts[1].stages_ms.fetch", 2.0),
+        ("rollouts.filter(r, r.acked).all(r, r.cached)", "rollouts[1].cached", False),
+        ("rollouts.filter(r, r.plugin == 'c/d').size() == 1", "size(rollouts.filter(r, r.plugin == 'c/d'))", 0),
+        ("rollouts.map(r, r.effective_ms) == [1, 2]", "rollouts.map(r, r.effective_ms)", [None, 12.5]),
+        ("rollouts.map(r, r.effective_ms)[1] < 1", "rollouts.map(r, r.effective_ms)[1]", 12.5),
+        (
+            "rollouts[1].workers.filter(w, w.worker == 0).map(w, w.ready_ms)[0] > 5",
+            "rollouts[1].workers.filter(w, w.worker == 0).map(w, w.ready_ms)[0]",
+            3.5,
+        ),
+    ],
+)
+def test_behind_a_chain_of_macros_the_value_that_decides_is_told(text: str, path: str, value: object) -> None:
+    held = hold(text)
+    assert (held.passed, held.error) == (False, None)
+    assert path in held.actual, held.actual
+    assert held.actual[path] == value
+
+
+def test_a_function_of_another_language_is_answered_with_cels() -> None:
+    with pytest.raises(InvalidInput, match="no function count") as raised:
+        compile_expectation('events("agent.fetch").count() == 1', WHERE)
+    assert raised.value.hint == "write size()"

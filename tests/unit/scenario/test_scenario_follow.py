@@ -17,11 +17,14 @@ class Story:
 
     def __init__(self) -> None:
         self.trace = Trace()
+        #: By the plugin, what it was last changed to.
+        self.images: dict[str, str] = {}
 
     def at(self, ms: float, event: str, **fields: Any) -> None:
         self.trace.emit(event, t_ns=round(ms * 1e6), **fields)
 
     def applied(self, ms: float, plugin: str, image: str, change: str = "configured") -> None:
+        self.images[plugin] = image
         self.at(ms, "core.apply", plugin=plugin, image=image, change=change)
         self.at(ms + 0.1, "core.convert", span="completed", plugin=plugin)
         self.at(ms + 0.2, "core.mcp_push", changed=[plugin])
@@ -44,7 +47,7 @@ class Story:
             if plugin in pulled:
                 self.at(ms + 1, "agent.fetch", span="completed", **common)
                 self.at(ms + 1.2, "agent.unpack", span="completed", **common)
-            self.at(ms + 1.3, "agent.rewrite", span="completed", **common)
+            self.at(ms + 1.3, "agent.rewrite", span="completed", image=self.images.get(plugin), **common)
         self.at(ms + 1.5, "agent.deliver", type_url=ECDS, nonce=nonce)
 
     def trails(self) -> list[Trail]:
@@ -190,3 +193,81 @@ def test_what_core_finds_when_it_starts_again_is_no_change() -> None:
     story.applied(0, A, "oci://a:1", "created")
     story.applied(500, A, "oci://a:1", "listed")
     assert [trail.apply.t_ns for trail in story.trails()] == [0]
+
+
+def test_modules_belong_to_the_plugins_that_envoys_log_names_whatever_the_order() -> None:
+    story = Story()
+    names = ("ns/a", "ns/b", "ns/c", "ns/d")
+    for name in names:
+        story.applied(0, name, f"oci://{name}:1", "created")
+    story.debounced(101)
+    # Envoy asks for one more with each request, and all are delivered before the first is compiled.
+    for number in range(1, 5):
+        story.pushed(102 + number, f"n{number}", *names[:number], pulled=names[:number])
+    for module, (name, at_ms) in enumerate((("ns/a", 110), ("ns/c", 200), ("ns/d", 300), ("ns/b", 400)), 1):
+        story.at(at_ms, "envoy.compile", plugin=name, module=module)
+        story.at(at_ms + 50, "envoy.worker_ready", plugin=name, module=module, worker=1)
+        story.at(at_ms + 51, "envoy.worker_ready", plugin=name, module=module, worker=0)
+    assert [ready_ms(trail) for trail in story.trails()] == [
+        {1: 160, 0: 161},
+        {1: 450, 0: 451},
+        {1: 250, 0: 251},
+        {1: 350, 0: 351},
+    ]
+
+
+def test_a_change_that_compiles_nothing_has_no_workers_while_another_plugin_is_compiled() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.applied(1, B, "oci://b:1", "created")
+    story.debounced(101)
+    story.pushed(102, "n1", A, B, pulled=(B,))
+    story.at(110, "envoy.compile", plugin=B, module=1)
+    story.at(120, "envoy.worker_ready", plugin=B, module=1, worker=0)
+    story.at(130, "envoy.ack", type_url=ECDS, nonce="n1", version_info="n1")
+    first, second = story.trails()
+    assert first.acked and first.workers == {}
+    assert ready_ms(second) == {0: 120}
+
+
+def test_an_image_that_waits_behind_another_of_the_same_plugin_has_its_own_module() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.debounced(101)
+    story.pushed(102, "n1", A, pulled=(A,))
+    story.applied(110, A, "oci://a:2")
+    story.debounced(211)
+    story.pushed(212, "n2", A, pulled=(A,))
+    # The main thread was busy: it takes both up late, and answers for both at once.
+    story.at(300, "envoy.compile", plugin=A, module=1)
+    story.at(310, "envoy.worker_ready", plugin=A, module=1, worker=0)
+    story.at(320, "envoy.compile", plugin=A, module=2)
+    story.at(330, "envoy.worker_ready", plugin=A, module=2, worker=0)
+    story.at(331, "envoy.stale", type_url=ECDS, nonce="n1", version_info="n1")
+    story.at(332, "envoy.ack", type_url=ECDS, nonce="n2", version_info="n2")
+    assert [ready_ms(trail) for trail in story.trails()] == [{0: 310}, {0: 330}]
+
+
+def test_a_refusal_quotes_what_the_plugin_and_envoy_complained_of_and_nobody_else() -> None:
+    story = Story()
+    story.applied(0, A, "oci://a:1", "created")
+    story.debounced(101)
+    story.at(101.5, "envoy.log", level="error", text="wasm log: of the past", plugin=A)
+    story.pushed(102, "n1", A, pulled=(A,))
+    story.at(104, "envoy.compile", plugin=A, module=1)
+    story.at(105, "envoy.log", level="warning", text="wasm log: unknown key", plugin=A)
+    story.at(106, "envoy.log", level="error", text="wasm log: it has to be a list\nof strings", plugin=A)
+    story.at(106, "envoy.log", level="error", text="wasm log: it has to be a list", plugin=A)
+    story.at(106, "envoy.log", level="error", text="wasm log: it has to be a list", plugin=A, worker=1)
+    story.at(106, "envoy.log", level="error", text="wasm log: not mine", plugin=B)
+    story.at(
+        107, "envoy.log", level="error", text="Failed to load Wasm module due to a missing import: env.x", plugin=A
+    )
+    story.at(107, "envoy.log", level="error", text="Wasm VM failed Failed to configure base Wasm plugin", plugin=A)
+    story.at(107, "envoy.log", level="critical", text="Plugin ns.a failed to load", plugin=A)
+    story.at(108, "envoy.log", level="warning", text="rejected: no", component="config", plugin=A)
+    story.at(110, "envoy.nack", type_url=ECDS, nonce="n1", error="no")
+    (made,) = rollouts(story.trace.events, [], Attribution({}), [GatewayRecord(workers=1)])
+    assert made.error == (
+        "no: unknown key; it has to be a list; Failed to load Wasm module due to a missing import: env.x"
+    )

@@ -252,7 +252,7 @@ WRONG = {
     "a bump to nothing": ("block, tag: 2.0.0}", "block}", 15, "spec.steps[2].bump", "write one of the two"),
     "a bump to no tag": ("block, tag: 2.0.0}", "block, tag: -}", 15, "spec.steps[2].bump.tag", "a tag is 1 to 128"),
     "a patch that is no mapping": (
-        "patch: {spec: {defaultConfig: {block_urls: [/]}}}", "patch: no", 16, "spec.steps[3].edit.patch", "key: value"
+        "patch: {spec: {defaultConfig: {block_urls: [/]}}}", "patch: no", 16, "spec.steps[3].edit.patch", "merge patch"
     ),
     "a patch that leaves an invalid object": (
         "patch: {spec: {defaultConfig:", "patch: {spec: {defaultConfg:", 16, "spec.steps[3].edit.patch",
@@ -280,6 +280,53 @@ WRONG = {
     ),
     "an expectation about a field that there is not": (
         "rollouts[1].acked", "rollouts[1].aked", 24, "spec.expect[1]", "did you mean acked?"
+    ),
+    "a line break in a header": (
+        "path: /,", 'path: /, headers: {a: "b\\nc"},', 18, "spec.steps[5].request.headers.a", "no line breaks"
+    ),
+    "a blank in a header's name": (
+        "path: /,", "path: /, headers: {a b: c},", 18, "spec.steps[5].request.headers.a b", "letters, digits"
+    ),
+    "a line break in a host": ("path: /,", 'path: /, host: "a\\nb",', 18, "spec.steps[5].request.host", "line breaks"),
+    "a path that is not encoded": ("path: /,", "path: /日本,", 18, "spec.steps[5].request.path", "/%E6%97%A5%E6%9C%AC"),
+    "a path of traffic that is not encoded": (
+        "connections: 8", 'path: "/日?a=b c"', 11, "spec.traffic.users.path", "/%E6%97%A5?a=b%20c"
+    ),
+    "a path that does not begin with a slash": (
+        "path: /,", "path: a,", 18, "spec.steps[5].request.path", "/swagger.html"
+    ),
+    "a pseudo-header": (
+        "connections: 8", 'headers: {":authority": a}', 11, "spec.traffic.users.headers.:authority", "write host:"
+    ),
+    "a Host among the headers of traffic": (
+        "connections: 8", "headers: {Host: a}", 11, "spec.traffic.users.headers.Host", "write host:"
+    ),
+    "a header that HTTP/2 has not": (
+        "connections: 8", "protocol: http/2, headers: {Connection: close}", 11,
+        "spec.traffic.users.headers.Connection", "http/1.1",
+    ),
+    "a header that follows from the body": (
+        "connections: 8", 'headers: {content-length: "5"}', 11,
+        "spec.traffic.users.headers.content-length", "leave it out",
+    ),
+    "a sleep beyond all bounds": ("sleep: 100ms", "sleep: 99999999999999999999h", 19, "spec.steps[6].sleep", "720h"),
+    "a wait beyond all bounds": ("within: 5s", "within: 721h", 14, "spec.steps[1].wait.within", "720h"),
+    "digits of another script": ("sleep: 100ms", "sleep: ５s", 19, "spec.steps[6].sleep", "digits 0 to 9"),
+    "a rate that nobody can send": ("rate: 200/s", "rate: 100001/s", 11, "spec.traffic.users.rate", "100000/s"),
+    "a rate in digits of another script": ("rate: 200/s", "rate: ５/s", 11, "spec.traffic.users.rate", "200/s"),
+    "a seed beyond all bounds": ("  images:", f"  seed: {10**25}\n  images:", 7, "spec.seed", "9007199254740991"),
+    "repeats within repeats beyond all bounds": (
+        "sleep: 100ms", "repeat: {times: 10000, steps: [{repeat: {times: 10000, steps: [{sleep: 1ms}]}}]}", 19,
+        "spec.steps[6]", "at most 100000",
+    ),
+    "an expectation that is never true or false": (
+        "rollouts[1].acked", "rollouts[1]", 24, "spec.expect[1]", "name a field"
+    ),
+    "a gateway that there is not": (
+        "rollouts[1].acked", "gateways.east.memory_bytes > 0", 24, "spec.expect[1]", "the scenario has gateway"
+    ),
+    "a combination without a matrix": (
+        "rollouts[1].acked", 'combination.format == "oci"', 24, "spec.expect[1]", "spec.matrix"
     ),
     "an expectation that YAML reads as a boolean": (
         "rollouts[1].acked", "true", 24, "spec.expect[1]", "put it in quotes"
@@ -386,3 +433,29 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidScenario, match="UTF-8"):
         load_scenario(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom"])
+def test_a_device_is_no_scenario_and_no_manifest(device: str, write: Write) -> None:
+    with pytest.raises(InvalidScenario, match="is a device"):
+        load_scenario(Path(device))
+    with pytest.raises(InvalidScenario, match="is a device"):
+        load_scenario(write(changed("apply: plugin.yaml", f"apply: {device}")))
+
+
+def test_of_a_file_without_end_no_more_is_read_than_a_scenario_can_have(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_bytes(b"#" * 1_000_001)
+    with pytest.raises(InvalidScenario, match="larger than 1 MB"):
+        load_scenario(tmp_path / "x.yaml")
+
+
+def test_a_piece_by_itself_is_told_from_a_scenario(write: Write) -> None:
+    with pytest.raises(InvalidScenario, match=r"this is a piece(.|\n)*spec\.include"):
+        load_scenario(write("apiVersion: ecdsim/v1\nkind: Piece\nspec: {}\n"))
+
+
+def test_a_folder_of_scenarios_is_sent_to_the_command_that_takes_one(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "scenario.yaml").write_text(SCENARIO, encoding="utf-8")
+    with pytest.raises(InvalidScenario, match=r"ecdsim test .* --list"):
+        load_scenario(tmp_path)

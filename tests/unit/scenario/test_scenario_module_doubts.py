@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from sim.manifests import parse_manifests
 from sim.scenario.images import resolve_image
 from sim.scenario.module_doubts import module_doubts
 from sim.scenario.schema import BundledImage, FileImage
-from tests.wasm_modules import ABI_HIGRESS, HEADER, plugin
+from tests.wasm_modules import ABI_HIGRESS, HEADER, custom, plugin
 
 WASI = "wasi_snapshot_preview1"
 
@@ -43,6 +44,33 @@ def test_an_unknown_abi_is_told_where_nothing_mends_it(tmp_path: Path) -> None:
 def test_a_module_that_can_not_be_read_is_told(module: bytes, tmp_path: Path) -> None:
     (doubt,) = doubts(tmp_path, module)
     assert "malformed Wasm module" in doubt
+
+
+PLUGIN = """\
+apiVersion: extensions.higress.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: mine, namespace: higress-system}
+spec:
+  url: oci://hub.example.com/a/b:1
+  matchRules:
+  - {ingress: [gone], configDisable: true}
+  - {domain: [a.com], config: {}}
+  - {ingress: [shop/orders], config: {}}
+"""
+
+
+def test_rules_that_never_match_are_told_once_for_the_plugin_that_has_them(tmp_path: Path) -> None:
+    module = plugin(
+        abis=[ABI_HIGRESS],
+        data=[b"\ndep\tgithub.com/higress-group/wasm-go\tv1.1.1\n"],
+        more=custom("go:buildid", b"x"),
+    )
+    (tmp_path / "main.wasm").write_bytes(module)
+    image = resolve_image(FileImage.model_validate({"file": "main.wasm", "as": "hub.example.com/a/b:1"}), tmp_path)
+    mine, other = (parse_manifests(text, "x")[0] for text in (PLUGIN, PLUGIN.replace("a/b:1", "a/c:1")))
+    (doubt,) = module_doubts([image], "1.40.0", shim=True, manifests=[mine, mine, other])
+    assert "WasmPlugin higress-system/mine: rule:1 (_match_route_) will never match on stock Envoy" in doubt
+    assert list(module_doubts([image], "1.40.0", shim=True, manifests=[other])) == []
 
 
 def test_bundled_plugins_are_beyond_doubt(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "an unknown key within": ("{restart: discovery}", "{restart: {prt: core}}", "unknown key", "did you mean part?"),
     "a bump within to what is not there": ("tag: 2.0.0}\n      - wait", "tag: 9.0.0}\n      - wait", "9.0.0", "it has"),
     "a check of an unknown name": ("traffic.users.failed == 0", "trafic.users.failed == 0", "trafic", "traffic"),
-    "a lone branch": ("    - [{restart: discovery}, {kill: envoy/west}]\n", "", "empty", "at least 2"),
+    "a lone branch": ("    - [{restart: discovery}, {kill: envoy/west}]\n", "", "has 1 branch", "at least 2"),
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sim.errors import InvalidInput
-from sim.scenario.suite import Suite, discover, load_suite, namesakes
+from sim.scenario.suite import Suite, discover, load_suite, namesakes, refuse_namesakes
 
 SCENARIO = """\
 apiVersion: ecdsim/v1
@@ -31,6 +31,34 @@ def test_a_folder_has_its_scenario_files_and_other_yaml_that_says_it_is_one(tmp_
     (tmp_path / "c" / "piece.yaml").write_text("apiVersion: ecdsim/v1\nkind: Piece\n")
     write(tmp_path / ".hidden" / "scenario.yaml")
     assert discover([tmp_path]) == expected
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["apiVersion: ecdsim/v1\nkind: Secnario\n", "apiVersion: ecdsim/v1\nkind: scenario\n", "kind: Scenario\n",
+     '{"apiVersion": "ecdsim/v1", "kind": "Scenario"}\n', "apiVersion: ecdsim/v2\n", "apiVersion: ecsdim/v1\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_broken_scenario_is_found_too(tmp_path: Path, head: str, encoding: str) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(head, encoding=encoding)
+    assert list(load_suite(discover([tmp_path])).invalid) == [file]
+
+
+@pytest.mark.parametrize(
+    "head", ["apiVersion: chaos.example.com/v1\nkind: Scenario\n", "kind: Secret\n", "- apiVersion\n", "", "hello\n"]
+)
+def test_somebody_elses_yaml_is_passed_by(tmp_path: Path, head: str) -> None:
+    expected = write(tmp_path / "scenario.yaml")
+    (tmp_path / "other.yaml").write_text(head)
+    assert discover([tmp_path]) == [expected]
+
+
+def test_two_scenarios_of_one_name_are_refused_with_both_files(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "a" / "scenario.yaml"), write(tmp_path / "b" / "scenario.yaml")
+    with pytest.raises(InvalidInput, match="the name demo") as raised:
+        refuse_namesakes(load_suite([one, other]).cases)
+    assert str(one) in str(raised.value) and str(other) in str(raised.value)
 
 
 def test_a_run_directory_is_no_scenario(tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sim.wasm import MalformedModule, bundled, bundled_names, parse, stamp
 from sim.wasm.inspect import inspect_module
 from sim.wasm.origin import origin, producers
+from sim.wasm.rule_doubts import rule_doubts
+from tests.broken_modules import BROKEN, ODD, SOUND
 from tests.wasm_modules import ABI_HIGRESS, HEADER, MEMORY_KIND, custom, export_section, leb, name, plugin
 
 GO_BUILD_INFORMATION = (
@@ -68,6 +73,72 @@ def test_a_module_that_envoy_refuses_says_why_and_what_to_do(module: bytes, told
     assert (report.loads_on.verdict, report.loads_on.since) == ("no", None)
     assert told in report.loads_on.why
     assert any(problem.fatal and told in problem.what and hint in problem.hint for problem in report.problems)
+
+
+@pytest.mark.parametrize(("module", "told"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_a_module_whose_parts_do_not_fit_together_is_not_loadable(module: bytes, told: str) -> None:
+    report = inspect_module(module)
+    assert report.loads_on.verdict == "no"
+    assert told in report.problems[0].what and "malformed Wasm module at offset" in report.problems[0].what
+    assert report.problems[0].hint
+
+
+@pytest.mark.parametrize("module", [SOUND, *(row[1] for row in ODD)], ids=["sound", *(row[0] for row in ODD)])
+def test_what_is_odd_and_loads_has_no_problem(module: bytes) -> None:
+    report = inspect_module(module)
+    assert (report.loads_on.verdict, report.problems) == ("yes", ())
+
+
+@given(st.integers(0, len(SOUND) - 1), st.integers(0, 255))
+def test_a_flipped_byte_is_judged_or_refused(offset: int, value: int) -> None:
+    changed = SOUND[:offset] + bytes((value,)) + SOUND[offset + 1 :]
+    with contextlib.suppress(MalformedModule):
+        json.dumps(inspect_module(changed).as_dict())
+
+
+GO = producers_section(language=[("Go", "go1.26")])
+
+
+def test_a_go_program_is_told_from_a_go_library() -> None:
+    (problem,) = inspect_module(plugin(abis=[ABI_HIGRESS], callbacks=["_start"], more=GO)).problems[-1:]
+    assert problem.fatal and "restricted_callback" in problem.what and "-buildmode=c-shared" in problem.hint
+    rust = producers_section(language=[("Rust", "")])
+    for callbacks, more in ((["_start"], rust), (["_start", "_initialize"], GO)):
+        problems = inspect_module(plugin(abis=[ABI_HIGRESS], callbacks=callbacks, more=more)).problems
+        assert not any("restricted_callback" in problem.what for problem in problems)
+
+
+RULES = {
+    "_rules_": [
+        {"_match_domain_": ["a.com"], "_match_service_": ["ignored"]},
+        {"_match_route_": ["shop/orders"]},
+        {"_match_service_": ["web.default"]},
+        {"_match_route_prefix_": ["shop"]},
+    ]
+}
+
+
+def test_rules_that_wasm_go_never_applies_on_stock_envoy_are_named() -> None:
+    made_with_it = parse(plugin(abis=[ABI_HIGRESS], data=[GO_BUILD_INFORMATION], more=GO))
+    doubt = rule_doubts(made_with_it, RULES)
+    assert doubt is not None
+    assert doubt.startswith(
+        "rule:1 (_match_route_), rule:2 (_match_service_), rule:3 (_match_route_prefix_) will never"
+    )
+    assert "stock Envoy leaves empty" in doubt
+    assert rule_doubts(made_with_it, {"_rules_": RULES["_rules_"][:1]}) is None
+    assert rule_doubts(made_with_it, {}) is None and rule_doubts(made_with_it, None) is None
+    assert rule_doubts(parse(SOUND), RULES) is None
+
+
+@pytest.mark.parametrize("sdk", ["github.com/higress-group/wasm-go", "github.com/alibaba/higress/plugins/wasm-go"])
+def test_a_module_of_wasm_go_comes_with_a_note_on_rules(sdk: str) -> None:
+    data = [b"mod\tx\ndep\t%s\tv1.0.0\n" % sdk.encode()]
+    (note,) = inspect_module(
+        plugin(abis=[ABI_HIGRESS], callbacks=["proxy_on_request_headers"], data=data, more=GO)
+    ).problems
+    assert not note.fatal
+    assert "_match_route_, _match_service_, _match_route_prefix_" in note.what
 
 
 def test_many_missing_calls_are_counted() -> None:
