@@ -32,7 +32,7 @@ demo: $(STAMP) ## Replay a tag bump into a real Envoy under traffic
 	$(BIN)/ecdsim run scenarios/tag-bump
 
 test: $(DEV_STAMP) ## Run the tests
-	$(BIN)/pytest -n $(WORKERS) -q
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -q
 
 # envoy-versions needs Envoys that are fetched on request alone: ecdsim envoy install 1.36.4, and so on.
 scenarios: $(STAMP) ## Run the scenario library

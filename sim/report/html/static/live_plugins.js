@@ -61,7 +61,8 @@ acts.changeTag = async (form) => {
   const field = form.elements.tag, tag = field.value.trim(), plugin = form.dataset.of;
   if (!tag) return field.focus();
   const told = await perform(`plugin ${plugin}`, "step", { bump: { plugin, tag } });
-  if (told) field.value = "";
+  // Somebody quick may have typed the next one.
+  if (told && field.value.trim() === tag) field.value = "";
 };
 
 acts.switchPlugin = (button) => {
