@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import Any
 
 import grpc
@@ -27,7 +28,11 @@ _RECONNECT = [
 @asynccontextmanager
 async def channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to `host:port` or `unix:/path`, closed when left."""
-    opened = grpc.aio.insecure_channel(address, options=[*GRPC_OPTIONS, *_RECONNECT])
+    options = [*GRPC_OPTIONS, *_RECONNECT]
+    if _is_local(address):
+        # As Go has it: loopback is reached directly, whatever http_proxy says.
+        options.append(("grpc.enable_http_proxy", 0))
+    opened = grpc.aio.insecure_channel(address, options=options)
     try:
         yield opened
     finally:
@@ -41,3 +46,13 @@ def open_stream(on: grpc.aio.Channel, variant: Variant, *, wait_for_ready: bool 
     """
     method = on.stream_stream(f"/{SERVICE}/{METHODS[variant]}")
     return method(wait_for_ready=wait_for_ready)
+
+
+def _is_local(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    if address.startswith("unix:") or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

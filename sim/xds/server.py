@@ -27,6 +27,8 @@ GRPC_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", -1),
     ("grpc.so_reuseport", 0),
     ("grpc.use_local_subchannel_pool", 1),
+    # Istio's clients ping every 30 s while nothing is said; gRPC's own limit of one in 5 minutes would cut them off.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 15_000),
 ]
 
 
